@@ -1,21 +1,304 @@
 // Package dedupe decides whether an alert is news.
 //
 // It is pure: no clock, goroutine, lock, log or I/O. The same calls in the same
-// order give the same verdicts, which is what lets a log be replayed.
+// order give the same verdicts, which is what lets a log be replayed. It never
+// takes two label sets for one: a fingerprint finds the candidate, the labels
+// themselves decide.
 package dedupe
 
-// A Verdict says what a delivery changed.
-type Verdict uint8
+import (
+	"math"
+	"time"
 
-const (
-	First    Verdict = iota + 1 // no alert with these labels was known
-	Repeat                      // already firing (or resolved): nobody needs to hear it again
-	Changed                     // still firing, but its annotations moved
-	Reopened                    // fired again after it was resolved
-	Resolved                    // stopped firing
-	Stray                       // resolved, but never seen firing
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/winnowhq/winnow/alert"
 )
 
-var verdictNames = [...]string{"", "First", "Repeat", "Changed", "Reopened", "Resolved", "Stray"}
+// Ref names a live alert of a Table. Zero names none. A Ref is reused after
+// Forget.
+type Ref uint32
 
-func (v Verdict) String() string { return verdictNames[min(int(v), len(verdictNames)-1)] }
+const forever = alert.Time(math.MaxInt64)
+
+type entry struct {
+	fingerprint alert.Fingerprint
+	annotations uint64 // hash of annotations and generator URL
+	startsAt    alert.Time
+	endsAt      alert.Time // the alert fires until then; never zero
+	seenAt      alert.Time // last delivery
+	text        []byte     // labels, annotations and generator URL, packed
+	deliveries  uint32     // in this episode, saturating
+	timeout     bool       // endsAt is how long the sender is believed, not what it said
+	live        bool
+}
+
+// A Table knows each live alert by its labels.
+type Table struct {
+	slots   []slot // open addressing, linear probing, a power of two long
+	entries []entry
+	free    []Ref
+	n       int
+	texts   texts
+}
+
+// slot holds a reference and the upper half of its fingerprint, so that a probe
+// reads the entry only when it is almost certainly the right one.
+type slot struct {
+	ref Ref
+	tag uint32
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table {
+	return &Table{slots: make([]slot, 1024), entries: make([]entry, 1)}
+}
+
+// Len is the number of alerts known, those that have ended included until
+// they are forgotten.
+func (t *Table) Len() int { return t.n }
+
+// Cap bounds the Refs in use: each is smaller.
+func (t *Table) Cap() int { return len(t.entries) }
+
+// Observe records that a was delivered at now and says what that changed. It
+// returns 0 and Stray for the resolve of an alert that is not known. Validity is
+// how long a firing alert without an end is believed; 0 means for ever.
+//
+// Calls must have non-decreasing now. It does not keep a. Times merge as
+// Alertmanager's do: the earliest start of overlapping deliveries wins, an
+// explicit end beats a timeout, the newest annotations stand.
+func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) (Ref, Verdict) {
+	startsAt, endsAt, timeout := bounds(now, a, validity)
+	ref := t.find(a)
+	if ref == 0 {
+		if endsAt <= now {
+			return 0, Stray
+		}
+		return t.insert(now, a, startsAt, endsAt, timeout), First
+	}
+	e := &t.entries[ref]
+	e.seenAt = now
+	if endsAt <= now {
+		return ref, t.resolve(e, now, startsAt, endsAt)
+	}
+	hash := annotationHash(a)
+	moved := hash != e.annotations
+	if moved {
+		e.annotations = hash
+		e.text = t.texts.pack(e.text[:0], a)
+	}
+	if e.endsAt <= now { // it had ended
+		e.startsAt, e.endsAt, e.timeout, e.deliveries = startsAt, endsAt, timeout, 1
+		return ref, Reopened
+	}
+	if e.deliveries < math.MaxUint32 {
+		e.deliveries++
+	}
+	e.startsAt = min(e.startsAt, startsAt)
+	if endsAt >= e.endsAt || e.timeout {
+		e.endsAt, e.timeout = endsAt, timeout
+	}
+	if moved {
+		return ref, Changed
+	}
+	return ref, Repeat
+}
+
+// resolve applies a delivery that says the alert ended at endsAt.
+func (t *Table) resolve(e *entry, now, startsAt, endsAt alert.Time) Verdict {
+	if endsAt < e.startsAt && startsAt < e.startsAt {
+		return Repeat // it speaks of an earlier episode
+	}
+	if e.endsAt <= now {
+		e.endsAt = max(e.endsAt, endsAt)
+		return Repeat
+	}
+	if e.deliveries < math.MaxUint32 {
+		e.deliveries++
+	}
+	e.startsAt = min(e.startsAt, startsAt)
+	e.endsAt, e.timeout = endsAt, false
+	return Resolved
+}
+
+// bounds fills in the times that the sender left out. An end that has passed
+// is a resolve, whatever the status says; a resolve never ends in the future.
+func bounds(now alert.Time, a *alert.Alert, validity time.Duration) (startsAt, endsAt alert.Time, timeout bool) {
+	startsAt, endsAt = a.StartsAt, a.EndsAt
+	if a.Status == alert.Resolved && (endsAt == 0 || endsAt > now) {
+		endsAt = now
+	}
+	if startsAt == 0 {
+		startsAt = now
+		if endsAt != 0 && endsAt < now {
+			startsAt = endsAt
+		}
+	}
+	if endsAt == 0 {
+		timeout = true
+		endsAt = forever
+		if validity > 0 {
+			endsAt = now.Add(validity)
+		}
+	}
+	return startsAt, endsAt, timeout
+}
+
+// Firing reports whether the alert still fires at the given time.
+func (t *Table) Firing(r Ref, at alert.Time) bool { return t.entries[r].endsAt > at }
+
+// Fingerprint of the alert's labels.
+func (t *Table) Fingerprint(r Ref) alert.Fingerprint { return t.entries[r].fingerprint }
+
+// StartsAt is the start of the current episode, EndsAt its end: in the future
+// while it fires.
+func (t *Table) StartsAt(r Ref) alert.Time { return t.entries[r].startsAt }
+
+// EndsAt is when the alert ended, or until when it is believed to fire.
+func (t *Table) EndsAt(r Ref) alert.Time { return t.entries[r].endsAt }
+
+// SeenAt is the time of the last delivery.
+func (t *Table) SeenAt(r Ref) alert.Time { return t.entries[r].seenAt }
+
+// Deliveries counts the deliveries of the current episode.
+func (t *Table) Deliveries(r Ref) uint64 { return uint64(t.entries[r].deliveries) }
+
+// Labels appends the alert's labels to dst. Its strings are shared with the
+// table and stay valid after Forget.
+func (t *Table) Labels(dst alert.Labels, r Ref) alert.Labels {
+	dst, _ = t.texts.labels(dst, t.entries[r].text)
+	return dst
+}
+
+// Annotations appends the newest annotations to dst and returns the newest
+// generator URL with them.
+func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
+	rest := t.texts.skip(t.entries[r].text)
+	dst, rest = t.texts.labels(dst, rest)
+	url, _ := t.texts.str(rest)
+	return dst, url
+}
+
+// Lookup returns the alerts with this fingerprint: more than one only where
+// label sets collide.
+func (t *Table) Lookup(dst []Ref, f alert.Fingerprint) []Ref {
+	mask := uint64(len(t.slots) - 1)
+	for i := uint64(f) & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
+		if r := t.slots[i].ref; t.slots[i].tag == tag(f) && t.entries[r].fingerprint == f {
+			dst = append(dst, r)
+		}
+	}
+	return dst
+}
+
+// Extend moves the believed end of every alert that fired at from by d. It is
+// for the time in which nobody could be heard: silence then proves nothing.
+func (t *Table) Extend(from alert.Time, d time.Duration) (extended int) {
+	for i := range t.entries {
+		e := &t.entries[i]
+		if e.live && e.endsAt > from && e.endsAt != forever {
+			e.endsAt = e.endsAt.Add(d)
+			extended++
+		}
+	}
+	return extended
+}
+
+// Forget drops an alert; its next delivery is First.
+func (t *Table) Forget(r Ref) {
+	e := &t.entries[r]
+	if !e.live {
+		return
+	}
+	t.remove(r)
+	*e = entry{}
+	t.free = append(t.free, r)
+	t.n--
+}
+
+func (t *Table) find(a *alert.Alert) Ref {
+	mask := uint64(len(t.slots) - 1)
+	want := tag(a.Fingerprint)
+	for i := uint64(a.Fingerprint) & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
+		if t.slots[i].tag != want {
+			continue
+		}
+		r := t.slots[i].ref
+		if e := &t.entries[r]; e.fingerprint == a.Fingerprint && t.texts.equal(e.text, a.Labels) {
+			return r
+		}
+	}
+	return 0
+}
+
+func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Time, timeout bool) Ref {
+	if 2*(t.n+1) > len(t.slots) {
+		t.grow()
+	}
+	var r Ref
+	if n := len(t.free); n > 0 {
+		r, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		r = Ref(len(t.entries))
+		t.entries = append(t.entries, entry{})
+	}
+	t.entries[r] = entry{
+		fingerprint: a.Fingerprint, annotations: annotationHash(a), startsAt: startsAt, endsAt: endsAt, seenAt: now,
+		text: t.texts.pack(nil, a), deliveries: 1, timeout: timeout, live: true,
+	}
+	t.n++
+	t.place(slot{r, tag(a.Fingerprint)}, uint64(a.Fingerprint))
+	return r
+}
+
+func (t *Table) place(s slot, hash uint64) {
+	mask := uint64(len(t.slots) - 1)
+	i := hash & mask
+	for t.slots[i].ref != 0 {
+		i = (i + 1) & mask
+	}
+	t.slots[i] = s
+}
+
+func (t *Table) grow() {
+	old := t.slots
+	t.slots = make([]slot, 2*len(old))
+	for _, s := range old {
+		if s.ref != 0 {
+			t.place(s, uint64(t.entries[s.ref].fingerprint))
+		}
+	}
+}
+
+// remove empties r's slot and closes the gap that this leaves in its run.
+func (t *Table) remove(r Ref) {
+	mask := uint64(len(t.slots) - 1)
+	i := uint64(t.entries[r].fingerprint) & mask
+	for t.slots[i].ref != r {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; t.slots[j].ref != 0; j = (j + 1) & mask {
+		home := uint64(t.entries[t.slots[j].ref].fingerprint) & mask
+		if (j-home)&mask >= (j-i)&mask { // it may move back to i without passing its home
+			t.slots[i] = t.slots[j]
+			i = j
+		}
+	}
+	t.slots[i] = slot{}
+}
+
+func tag(f alert.Fingerprint) uint32 { return uint32(f >> 32) }
+
+func annotationHash(a *alert.Alert) uint64 {
+	var scratch [1024]byte
+	b := scratch[:0]
+	for i := range a.Annotations {
+		b = append(b, a.Annotations[i].Name...)
+		b = append(b, 0xff)
+		b = append(b, a.Annotations[i].Value...)
+		b = append(b, 0xff)
+	}
+	b = append(b, a.GeneratorURL...)
+	return xxhash.Sum64(b)
+}

@@ -1,0 +1,136 @@
+package correlate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/alertmanager/timeinterval"
+	"gopkg.in/yaml.v2"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+// policy is a Policy made ready to decide by.
+type policy struct {
+	root           *route
+	routes         []*route // by index
+	rules          []*rule
+	intervals      map[string][]timeinterval.TimeInterval
+	resolveTimeout time.Duration
+}
+
+type route struct {
+	*Route
+	index    int
+	children []*route
+	classes  Class // of the receiver
+}
+
+func compile(p *Policy) (*policy, error) {
+	c := &policy{intervals: map[string][]timeinterval.TimeInterval{}, resolveTimeout: p.ResolveTimeout}
+	var errs []error
+	for _, iv := range p.Intervals {
+		var times []timeinterval.TimeInterval
+		if err := yaml.Unmarshal([]byte(iv.Times), &times); err != nil {
+			errs = append(errs, fmt.Errorf("time interval %q: %w", iv.Name, err))
+		}
+		c.intervals[iv.Name] = times
+	}
+	classes := map[string]Class{}
+	for _, r := range p.Receivers {
+		var k Class
+		if r.Resolved {
+			k |= WantsResolved
+		}
+		if r.FiringOnly {
+			k |= FiringOnly
+		}
+		classes[r.Name] = k
+	}
+	var build func(r *Route) *route
+	build = func(r *Route) *route {
+		n := &route{Route: r, index: len(c.routes)}
+		c.routes = append(c.routes, n)
+		k, ok := classes[r.Receiver]
+		if !ok {
+			errs = append(errs, fmt.Errorf("route %s: receiver %q is not defined", r.ID, r.Receiver))
+		}
+		n.classes = k
+		for _, name := range slices.Concat(r.MuteIntervals, r.ActiveIntervals) {
+			if _, ok := c.intervals[name]; !ok {
+				errs = append(errs, fmt.Errorf("route %s: time interval %q is not defined", r.ID, name))
+			}
+		}
+		for i := range r.Routes {
+			n.children = append(n.children, build(&r.Routes[i]))
+		}
+		return n
+	}
+	c.root = build(&p.Route)
+	for i := range p.Inhibit {
+		c.rules = append(c.rules, newRule(&p.Inhibit[i]))
+	}
+	return c, errors.Join(errs...)
+}
+
+// match appends the routes that ls takes: depth first, left to right, the
+// deepest of each branch, as Alertmanager has it.
+func (r *route) match(dst []*route, ls alert.Labels) []*route {
+	if !r.Matchers.Matches(ls) {
+		return dst
+	}
+	before := len(dst)
+	for _, child := range r.children {
+		n := len(dst)
+		dst = child.match(dst, ls)
+		if len(dst) > n && !child.Continue {
+			break
+		}
+	}
+	if len(dst) == before {
+		dst = append(dst, r)
+	}
+	return dst
+}
+
+// groupLabels appends the labels of ls that r groups by.
+func (r *route) groupLabels(dst, ls alert.Labels) alert.Labels {
+	if r.GroupByAll {
+		return append(dst, ls...)
+	}
+	for i := range ls {
+		if _, ok := slices.BinarySearch(r.GroupBy, ls[i].Name); ok {
+			dst = append(dst, ls[i])
+		}
+	}
+	return dst
+}
+
+// mutedBy names the interval that mutes r at t: one of its mute intervals, or,
+// when it has active intervals and t is in none, the first of those.
+func (c *policy) mutedBy(r *route, t alert.Time) (name string, muted bool) {
+	if len(r.MuteIntervals) == 0 && len(r.ActiveIntervals) == 0 {
+		return "", false
+	}
+	now := t.Std()
+	for _, name := range r.MuteIntervals {
+		if c.contains(name, now) {
+			return name, true
+		}
+	}
+	for _, name := range r.ActiveIntervals {
+		if c.contains(name, now) {
+			return "", false
+		}
+	}
+	if len(r.ActiveIntervals) > 0 {
+		return "outside " + r.ActiveIntervals[0], true
+	}
+	return "", false
+}
+
+func (c *policy) contains(name string, now time.Time) bool {
+	return slices.ContainsFunc(c.intervals[name], func(t timeinterval.TimeInterval) bool { return t.ContainsTime(now) })
+}

@@ -1,0 +1,290 @@
+package correlate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// ForgetAfter is how long an alert is remembered after it ended: a delivery
+// within that time reopens it, a later one is its first.
+const ForgetAfter = time.Hour
+
+// Output is what a step decided. The caller owns it and empties it with Reset.
+type Output struct {
+	Rows          []Row
+	Notifications []Notification
+}
+
+// Reset empties o and keeps its memory.
+func (o *Output) Reset() {
+	o.Rows = o.Rows[:0]
+	clear(o.Notifications)
+	o.Notifications = o.Notifications[:0]
+}
+
+// Core is the state of one shard. Its methods must be called in log order, from
+// one goroutine, with times that never decrease.
+type Core struct {
+	policy *policy
+	table  *dedupe.Table
+	live   []liveAlert // by Ref
+
+	groups    []*group // by slot; nil where one has ended
+	freeSlots []int
+	index     map[string]*group // by route and group labels
+	timers    timers
+	order     uint64 // of timers
+
+	silences       []Silence
+	silenceVersion uint32
+
+	dims      dims
+	forget    []forgotten // in order of time
+	seq       uint64      // of the message being applied
+	incidents uint64      // opened so far
+
+	// Reused between calls.
+	routes   []*route
+	lsA, lsB alert.Labels
+	lsRoute  alert.Labels
+	views    []view
+	paged    bool // the flush under way has paged
+	key      []byte
+}
+
+// liveAlert is what correlation knows of an alert beside the table.
+type liveAlert struct {
+	first   seat   // its place in a group; most alerts have one
+	more    []seat // the others
+	onsetAt alert.Time
+	dim     uint32
+
+	links          []link
+	silences       []uint32 // indexes of those that match
+	silenceVersion uint32
+
+	severity    alert.Severity
+	disposition Disposition // of the current onset
+	settled     Disposition // the best among groups it has left
+	ended       bool        // the episode's end is in the accounts
+}
+
+// seat is an alert's place in a group.
+type seat struct {
+	group  *group
+	member int32
+}
+
+type forgotten struct {
+	at  alert.Time
+	ref dedupe.Ref
+}
+
+// NewCore returns an empty core that decides by p.
+func NewCore(p *Policy) (*Core, error) {
+	compiled, err := compile(p)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return &Core{
+		policy: compiled, table: dedupe.NewTable(), index: map[string]*group{}, dims: newDims(),
+		live: make([]liveAlert, 1), silenceVersion: 1,
+	}, nil
+}
+
+// Dims lists what Row.Dim numbers, in order. It only ever grows.
+func (c *Core) Dims() []Dim { return c.dims.list }
+
+// At names the log message that the calls until the next At belong to.
+func (c *Core) At(seq uint64) { c.seq = seq }
+
+// Next is when something is due; false when nothing is.
+func (c *Core) Next() (alert.Time, bool) {
+	c.timers.drop()
+	if len(c.timers) == 0 {
+		return 0, false
+	}
+	return c.timers[0].at, true
+}
+
+// Advance does all that is due at or before now, in order of time, each thing
+// at its own time. Calling it more often changes nothing.
+func (c *Core) Advance(out *Output, now alert.Time) {
+	for {
+		c.timers.drop()
+		if len(c.timers) == 0 || c.timers[0].at > now {
+			break
+		}
+		t := c.timers.pop()
+		c.flush(out, t.group, t.at)
+	}
+	n := 0
+	for n < len(c.forget) && c.forget[n].at <= now {
+		c.forgetAlert(c.forget[n].ref, now)
+		n++
+	}
+	if n > 0 {
+		c.forget = c.forget[:copy(c.forget, c.forget[n:])]
+	}
+}
+
+// Observe takes in one delivery. The caller has called Advance with now before.
+// Validity overrides the policy's resolve timeout when it is not zero.
+func (c *Core) Observe(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert) {
+	if validity == 0 {
+		validity = c.policy.resolveTimeout
+	}
+	ref, verdict := c.table.Observe(now, a, validity)
+	row := Row{At: now, Seq: c.seq, Fingerprint: a.Fingerprint, Action: Delivered, Verdict: verdict, Now: Repeat}
+	switch verdict {
+	case dedupe.Stray:
+		row.Now, row.Dim, row.Severity = Stray, c.dims.of(source, a.Labels), a.Labels.Severity()
+		out.Rows = append(out.Rows, row)
+		return
+	case dedupe.First:
+		c.admit(ref, source, a.Labels)
+		c.onset(out, now, ref, row)
+		return
+	case dedupe.Reopened:
+		c.endEpisode(out, now, ref)
+		c.onset(out, now, ref, row)
+		return
+	case dedupe.Resolved:
+		row.Now = Closed
+	}
+	l := &c.live[ref]
+	row.Dim, row.Severity, row.Incident = l.dim, l.severity, l.incident()
+	out.Rows = append(out.Rows, row)
+}
+
+// Quarantine accounts for a delivery of source that could not be read.
+func (c *Core) Quarantine(out *Output, now alert.Time, source, reason string) {
+	out.Rows = append(out.Rows, Row{
+		At: now, Seq: c.seq, Action: Delivered, Now: Quarantined, Cause: reason, Dim: c.dims.intern(Dim{Source: source}),
+	})
+}
+
+// Resume says that nobody listened from from until to. What senders would have
+// said meanwhile is not known, so no alert ends for having been silent then. It
+// comes before Advance to the same time.
+func (c *Core) Resume(out *Output, from, to alert.Time) {
+	if from == 0 || to <= from {
+		return
+	}
+	c.table.Extend(from, to.Sub(from))
+	out.Rows = append(out.Rows, Row{At: to, Seq: c.seq, Action: Adjusted, Delay: to.Sub(from), Cause: "resumed"})
+}
+
+// admit sets up what is known of an alert for good.
+func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
+	for int(ref) >= len(c.live) {
+		c.live = append(c.live, liveAlert{})
+	}
+	c.live[ref] = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity(), links: c.inhibitLinks(ls)}
+	c.addSource(ref)
+}
+
+// onset begins an episode: the alert takes its seats and waits for their pages.
+func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
+	l := &c.live[ref]
+	l.onsetAt, l.disposition, l.settled, l.ended = now, Pending, NoDisposition, false
+	at := len(out.Rows)
+	out.Rows = append(out.Rows, row) // its group's opening comes after it
+	c.lsRoute = c.table.Labels(c.lsRoute[:0], ref)
+	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
+	for _, r := range c.routes {
+		c.join(out, now, r, ref, c.lsRoute)
+	}
+	c.eachSeat(ref, func(s *seat) { s.group.members[s.member].disposition = Pending })
+
+	l = &c.live[ref]
+	r := &out.Rows[at]
+	r.Now, r.Dim, r.Severity = Pending, l.dim, l.severity
+	r.Incident, r.Until = l.incident(), l.first.group.next
+}
+
+// endEpisode settles an onset whose alert has ended.
+func (c *Core) endEpisode(out *Output, now alert.Time, ref dedupe.Ref) {
+	l := &c.live[ref]
+	if l.ended {
+		return
+	}
+	l.ended = true
+	if l.disposition == Pending {
+		to, cause := ResolvedBeforePage, ""
+		c.eachSeat(ref, func(s *seat) {
+			if d, why := unheard(&s.group.members[s.member], s.group); rank(d) > rank(to) {
+				to, cause = d, why
+			}
+		})
+		c.move(out, now, ref, to, cause)
+	}
+	out.Rows = append(out.Rows, Row{
+		At: now, Seq: c.seq, Fingerprint: c.table.Fingerprint(ref), Action: Ended, Now: l.disposition,
+		Severity: l.severity, Dim: l.dim, Incident: l.incident(), Delay: c.table.EndsAt(ref).Sub(l.onsetAt),
+	})
+}
+
+// move changes the disposition of the current onset.
+func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition, cause string) {
+	l := &c.live[ref]
+	row := Row{
+		At: now, Seq: c.seq, Fingerprint: c.table.Fingerprint(ref), Action: Moved, Was: l.disposition, Now: to,
+		Severity: l.severity, Dim: l.dim, Cause: cause, Incident: l.incident(),
+	}
+	if to == Paged || to == Grouped {
+		row.Delay = now.Sub(l.onsetAt)
+		row.Paged = l.pagedAt()
+	}
+	l.disposition = to
+	out.Rows = append(out.Rows, row)
+}
+
+func (c *Core) forgetAlert(ref dedupe.Ref, now alert.Time) {
+	l := &c.live[ref]
+	if l.first.group != nil || c.table.Firing(ref, now) || c.table.EndsAt(ref).Add(ForgetAfter) > now {
+		return
+	}
+	c.removeSource(ref)
+	*l = liveAlert{}
+	c.table.Forget(ref)
+}
+
+// Live is the number of alerts known.
+func (c *Core) Live() int { return c.table.Len() }
+
+// Groups is the number of open groups.
+func (c *Core) Groups() int { return len(c.groups) - len(c.freeSlots) }
+
+func (l *liveAlert) incident() uint64 {
+	if l.first.group == nil {
+		return 0
+	}
+	return l.first.group.incident
+}
+
+// pagedAt is the highest severity at which a group of the alert has paged.
+func (l *liveAlert) pagedAt() alert.Severity {
+	if l.first.group == nil {
+		return alert.Unset
+	}
+	s := l.first.group.pagedSeverity
+	for i := range l.more {
+		s = max(s, l.more[i].group.pagedSeverity)
+	}
+	return s
+}
+
+func (c *Core) eachSeat(ref dedupe.Ref, f func(*seat)) {
+	l := &c.live[ref]
+	if l.first.group == nil {
+		return
+	}
+	f(&l.first)
+	for i := range l.more {
+		f(&l.more[i])
+	}
+}

@@ -1,0 +1,415 @@
+package correlate
+
+import (
+	"slices"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// group is an Alertmanager aggregation group from its first alert until all of
+// them have ended and that was said: an incident.
+type group struct {
+	slot   int
+	route  *route
+	key    string       // of the index: route ID and group labels
+	labels alert.Labels // group labels
+
+	members []member
+
+	next    alert.Time // of the flush
+	gen     uint32
+	retired bool // its route is gone; nobody joins any more
+
+	incident      uint64
+	revision      uint32
+	pages         uint32
+	openedAt      alert.Time
+	pagedSeverity alert.Severity // the highest paged
+	pagedNow      alert.Time     // of the flush that paged last
+	told          [2]told        // by class
+
+	// While a reload is under way: whose history this group has, and who has
+	// its.
+	heirOf, successor *group
+}
+
+// told is what the integrations of one class know of a group.
+type told struct {
+	at     alert.Time // of the last notification; zero before the first
+	firing int        // alerts it named as firing
+}
+
+// member is an alert in a group.
+type member struct {
+	ref         dedupe.Ref
+	disposition Disposition
+	told        [2]telling // by class
+}
+
+// telling is how the last notification of a class named the alert.
+type telling uint8
+
+const (
+	untold telling = iota
+	toldFiring
+	toldResolved
+)
+
+var classes = [2]Class{WantsResolved, FiringOnly}
+
+// join seats an alert in its group of a route.
+func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls alert.Labels) {
+	g := c.groupOf(out, now, r, ref, ls)
+	if c.seated(ref, g) {
+		return
+	}
+	s := seat{g, int32(len(g.members))}
+	g.members = append(g.members, member{ref: ref, disposition: Pending})
+	if l := &c.live[ref]; l.first.group == nil {
+		l.first = s
+	} else {
+		l.more = append(l.more, s)
+	}
+}
+
+func (c *Core) seated(ref dedupe.Ref, g *group) bool {
+	found := false
+	c.eachSeat(ref, func(s *seat) { found = found || s.group == g })
+	return found
+}
+
+// groupOf finds the group, or opens it: its page is due after group_wait, or at
+// once when the alert has been firing for longer than that already.
+func (c *Core) groupOf(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls alert.Labels) *group {
+	c.lsB = r.groupLabels(c.lsB[:0], ls)
+	c.key = appendGroupKey(c.key[:0], r, c.lsB)
+	if g := c.index[string(c.key)]; g != nil {
+		return g
+	}
+	c.incidents++
+	g := &group{route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: now, incident: c.incidents}
+	c.index[g.key] = g
+	c.place(g)
+	due := now.Add(r.GroupWait)
+	if c.table.StartsAt(ref).Add(r.GroupWait) < now {
+		due = now
+	}
+	c.schedule(g, due)
+	out.Rows = append(out.Rows, Row{
+		At: now, Seq: c.seq, Action: IncidentOpened, Incident: g.incident, Fingerprint: c.table.Fingerprint(ref),
+		Severity: c.live[ref].severity, Dim: c.live[ref].dim, Cause: r.Receiver, Until: g.next,
+	})
+	return g
+}
+
+func appendGroupKey(b []byte, r *route, ls alert.Labels) []byte {
+	b = append(b, r.ID...)
+	for i := range ls {
+		b = append(b, 0xff)
+		b = append(b, ls[i].Name...)
+		b = append(b, 0xff)
+		b = append(b, ls[i].Value...)
+	}
+	return b
+}
+
+func (c *Core) place(g *group) {
+	if n := len(c.freeSlots); n > 0 {
+		g.slot, c.freeSlots = c.freeSlots[n-1], c.freeSlots[:n-1]
+		c.groups[g.slot] = g
+		return
+	}
+	g.slot = len(c.groups)
+	c.groups = append(c.groups, g)
+}
+
+func (c *Core) schedule(g *group, at alert.Time) {
+	g.gen++
+	g.next = at
+	c.order++
+	c.timers.push(timer{at: at, order: c.order, group: g, gen: g.gen})
+}
+
+// view is a member as one flush sees it.
+type view struct {
+	firing      bool
+	listed      bool        // part of what a notification would say
+	disposition Disposition // what mutes it, or NoDisposition
+	cause       string
+}
+
+// flush is a group's moment: it decides who must hear what, settles what became
+// of its alerts, and lets go of those that have ended.
+func (c *Core) flush(out *Output, g *group, t alert.Time) {
+	c.paged = false
+	c.look(g, t)
+	var reasons [2]Reason
+	for k := range classes {
+		if g.route.classes&classes[k] != 0 {
+			reasons[k] = c.reason(g, k, t)
+		}
+	}
+	c.notify(out, g, t, reasons)
+	c.settleMembers(out, g, t)
+	c.release(out, g, t)
+	if len(g.members) == 0 {
+		c.close(out, g, t)
+		return
+	}
+	c.schedule(g, t.Add(g.route.GroupInterval))
+}
+
+// look fills c.views, one for each member.
+func (c *Core) look(g *group, t alert.Time) {
+	c.views = c.views[:0]
+	interval, muted := c.policy.mutedBy(g.route, t)
+	for i := range g.members {
+		m := &g.members[i]
+		v := view{firing: c.table.Firing(m.ref, t)}
+		if muted {
+			v.disposition, v.cause = Muted, interval
+		} else if id, ok := c.silencedBy(m.ref, t); ok {
+			v.disposition, v.cause = Silenced, id
+		} else if src, ok := c.inhibitedBy(m.ref, t); ok {
+			v.disposition, v.cause = Inhibited, c.table.Fingerprint(src).String()
+		}
+		if v.firing {
+			v.listed = v.disposition == NoDisposition
+		} else {
+			// Its end concerns those who were told that it fires, and them even
+			// when it is muted now: a resolve wakes nobody, an incident that
+			// nobody closes does harm.
+			v.listed = m.told[0] == toldFiring || m.told[1] == toldFiring
+		}
+		c.views = append(c.views, v)
+	}
+}
+
+// reason is Alertmanager's decision for one class of integrations.
+func (c *Core) reason(g *group, class int, t alert.Time) Reason {
+	firing, news, ended := 0, false, false
+	for i := range g.members {
+		v, m := &c.views[i], &g.members[i]
+		switch {
+		case !v.listed:
+		case v.firing:
+			firing++
+			news = news || m.told[class] != toldFiring
+		default:
+			ended = ended || m.told[class] == toldFiring
+		}
+	}
+	told := &g.told[class]
+	switch {
+	case news && told.firing == 0:
+		return FirstNotification
+	case news:
+		return NewAlerts
+	case firing == 0 && told.firing > 0 && ended:
+		return AllResolved
+	case firing == 0:
+		return 0
+	case ended && classes[class] == WantsResolved:
+		return SomeResolved
+	case told.at < t.Add(-g.route.RepeatInterval):
+		return RepeatInterval
+	}
+	return 0
+}
+
+// notify emits what the reasons call for: one notification where both classes
+// are to hear the same, and brings what they have been told up to date.
+func (c *Core) notify(out *Output, g *group, t alert.Time, reasons [2]Reason) {
+	for k := range classes {
+		reason := reasons[k]
+		if reason == 0 {
+			continue
+		}
+		class := classes[k]
+		if k == 0 && reasons[1] == reason {
+			class |= classes[1]
+			reasons[1] = 0
+		}
+		if class != FiringOnly || reason != AllResolved {
+			c.emit(out, g, t, class, reason)
+		}
+		for j := range classes {
+			if class&classes[j] != 0 {
+				c.recordTold(g, j, t)
+			}
+		}
+	}
+}
+
+func (c *Core) recordTold(g *group, class int, t alert.Time) {
+	told := &g.told[class]
+	told.at, told.firing = t, 0
+	for i := range g.members {
+		v, m := &c.views[i], &g.members[i]
+		switch {
+		case !v.listed:
+			m.told[class] = untold
+		case v.firing:
+			m.told[class] = toldFiring
+			told.firing++
+		default:
+			m.told[class] = toldResolved
+		}
+	}
+}
+
+// settleMembers gives each member the disposition that this flush has shown.
+func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
+	first := c.pageTrigger(g)
+	for i := range g.members {
+		v, m := &c.views[i], &g.members[i]
+		was := m.disposition
+		if was == Paged || was == Grouped {
+			continue
+		}
+		switch {
+		case !v.firing && was == Pending:
+			m.disposition, v.cause = unheard(m, g)
+		case !v.firing:
+		case v.disposition != NoDisposition:
+			m.disposition = v.disposition
+		case g.route.classes == 0:
+			m.disposition, v.cause = BelowThreshold, g.route.Receiver
+		case i == first:
+			m.disposition, v.cause = Paged, g.route.Receiver
+		default:
+			m.disposition, v.cause = Grouped, IncidentName(g.incident)
+		}
+		if m.disposition != was {
+			c.settle(out, t, m.ref, v.cause)
+		}
+	}
+}
+
+// unheard is what becomes of an onset that ended before its group's moment
+// came: nobody was told, unless its alert was still standing from before.
+func unheard(m *member, g *group) (Disposition, string) {
+	if m.told[0] == toldFiring || m.told[1] == toldFiring {
+		return Grouped, IncidentName(g.incident)
+	}
+	return ResolvedBeforePage, ""
+}
+
+// pageTrigger is the member that a page of this flush is about: the most severe
+// of those that had not been told of, the first to come among equals. It is -1
+// when this flush paged nobody.
+func (c *Core) pageTrigger(g *group) int {
+	if !c.paged {
+		return -1
+	}
+	first := -1
+	for i := range g.members {
+		m := &g.members[i]
+		if !c.views[i].firing || !c.views[i].listed || m.disposition == Paged || m.disposition == Grouped {
+			continue
+		}
+		if first < 0 || c.live[m.ref].severity.Rank() > c.live[g.members[first].ref].severity.Rank() {
+			first = i
+		}
+	}
+	return first
+}
+
+// settle moves an onset to the best of what its groups made of it.
+func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
+	l := &c.live[ref]
+	best := l.settled
+	c.eachSeat(ref, func(s *seat) {
+		if d := s.group.members[s.member].disposition; rank(d) > rank(best) {
+			best = d
+		}
+	})
+	if best != l.disposition {
+		c.move(out, t, ref, best, cause)
+	}
+}
+
+// rank orders dispositions of one onset in several groups: what was said
+// outweighs what is still open, and that outweighs what was kept back.
+func rank(d Disposition) int {
+	switch d {
+	case Paged:
+		return 5
+	case Grouped:
+		return 4
+	case Pending:
+		return 3
+	case Silenced, Inhibited, Muted, Held, Flapping, Storm:
+		return 2
+	case ResolvedBeforePage, BelowThreshold:
+		return 1
+	}
+	return 0
+}
+
+// release lets go of members that have ended; all is said about them.
+func (c *Core) release(out *Output, g *group, t alert.Time) {
+	kept := g.members[:0]
+	for i := range g.members {
+		m := g.members[i]
+		if c.views[i].firing {
+			c.reseat(m.ref, g, int32(len(kept)))
+			kept = append(kept, m)
+			continue
+		}
+		c.leave(out, t, g, m)
+	}
+	clear(g.members[len(kept):])
+	g.members = kept
+}
+
+func (c *Core) reseat(ref dedupe.Ref, g *group, at int32) {
+	c.eachSeat(ref, func(s *seat) {
+		if s.group == g {
+			s.member = at
+		}
+	})
+}
+
+// leave gives up a seat; an alert without any is on its way to be forgotten.
+func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
+	l := &c.live[m.ref]
+	if rank(m.disposition) > rank(l.settled) {
+		l.settled = m.disposition
+	}
+	last := len(l.more) == 0
+	if last && !c.table.Firing(m.ref, t) {
+		c.endEpisode(out, t, m.ref)
+	}
+	switch {
+	case last:
+		l.first = seat{}
+		c.forget = append(c.forget, forgotten{max(t, c.table.EndsAt(m.ref)).Add(ForgetAfter), m.ref})
+	case l.first.group == g:
+		l.first, l.more = l.more[0], l.more[1:]
+	default:
+		l.more = slices.DeleteFunc(l.more, func(s seat) bool { return s.group == g })
+	}
+	if !last {
+		c.settle(out, t, m.ref, "")
+	}
+}
+
+// close ends a group that has no members left.
+func (c *Core) close(out *Output, g *group, t alert.Time) {
+	out.Rows = append(out.Rows, Row{
+		At: t, Seq: c.seq, Action: IncidentClosed, Incident: g.incident, Revision: g.revision,
+		Severity: g.pagedSeverity, Cause: g.route.Receiver,
+	})
+	c.remove(g)
+}
+
+func (c *Core) remove(g *group) {
+	g.gen++
+	if c.index[g.key] == g {
+		delete(c.index, g.key)
+	}
+	c.groups[g.slot] = nil
+	c.freeSlots = append(c.freeSlots, g.slot)
+}

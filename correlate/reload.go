@@ -1,0 +1,145 @@
+package correlate
+
+import (
+	"fmt"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// SetPolicy puts another policy in force. An alert moves to the groups that the
+// new routes give it. A group that goes on under the same route, or under
+// another that leads to the same receiver with the same labels, keeps its timer,
+// its incident and what its receiver was told, so a reload pages nobody twice.
+// One that has no successor closes when its alerts end, towards the receiver
+// that knows of it.
+func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
+	compiled, err := compile(p)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	old := c.groups
+	c.policy = compiled
+	c.groups, c.freeSlots, c.index, c.timers = nil, nil, map[string]*group{}, nil
+	heirs := c.retire(old)
+
+	for ref := 1; ref < len(c.live); ref++ {
+		c.reroute(out, now, dedupe.Ref(ref), heirs)
+	}
+	for _, g := range old {
+		if g != nil && g.retired {
+			c.keepRetired(out, g, now)
+		}
+	}
+	return nil
+}
+
+// heirs finds, by its key or by its receiver and labels, the group whose place a new one takes.
+type heirs struct {
+	byKey      map[string]*group
+	byReceiver map[string]*group
+}
+
+// retire takes all groups out of service, to be taken over.
+func (c *Core) retire(old []*group) heirs {
+	h := heirs{map[string]*group{}, map[string]*group{}}
+	for _, g := range old {
+		if g == nil {
+			continue
+		}
+		if !g.retired {
+			h.byKey[g.key] = g
+		}
+		g.retired = true
+		if k := receiverKey(g.route.Receiver, g.labels); h.byReceiver[k] == nil {
+			h.byReceiver[k] = g
+		}
+	}
+	return h
+}
+
+func receiverKey(receiver string, ls alert.Labels) string {
+	return string(appendGroupKey(nil, &route{Route: &Route{ID: receiver}}, ls))
+}
+
+// reroute gives an alert the seats of the new policy. Its old ones stay on
+// record in the retired groups until those are taken over or kept.
+func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
+	l := &c.live[ref]
+	if l.first.group == nil && l.links == nil && l.disposition == NoDisposition {
+		return // not in use
+	}
+	c.lsRoute = c.table.Labels(c.lsRoute[:0], ref)
+	l.links = c.inhibitLinks(c.lsRoute)
+	l.silences, l.silenceVersion = nil, 0
+	c.addSource(ref)
+	if l.first.group == nil {
+		return // ended, waiting to be forgotten
+	}
+	seats := append([]seat{l.first}, l.more...)
+	l.first, l.more = seat{}, nil
+	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
+	for _, r := range c.routes {
+		c.takeOver(r, h)
+		c.join(out, now, r, ref, c.lsRoute)
+	}
+	for _, s := range seats {
+		old := s.group.members[s.member]
+		c.eachSeat(ref, func(n *seat) {
+			if n.group.heirOf == s.group {
+				m := &n.group.members[n.member]
+				m.told, m.disposition = old.told, old.disposition
+			}
+		})
+		if old.disposition != Pending && rank(old.disposition) > rank(l.settled) {
+			l.settled = old.disposition
+		}
+	}
+}
+
+// takeOver opens the group of c.lsRoute under r with the history of the one it
+// succeeds, if there is one and nobody has taken it over yet.
+func (c *Core) takeOver(r *route, h heirs) {
+	c.lsB = r.groupLabels(c.lsB[:0], c.lsRoute)
+	c.key = appendGroupKey(c.key[:0], r, c.lsB)
+	if c.index[string(c.key)] != nil {
+		return
+	}
+	old := h.byKey[string(c.key)]
+	if old == nil || old.successor != nil {
+		old = h.byReceiver[receiverKey(r.Receiver, c.lsB)]
+	}
+	if old == nil || old.successor != nil || old.route.Receiver != r.Receiver {
+		return
+	}
+	g := &group{
+		route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: old.openedAt, incident: old.incident,
+		revision: old.revision, pages: old.pages, pagedSeverity: old.pagedSeverity, told: old.told, heirOf: old,
+	}
+	old.successor = g
+	c.index[g.key] = g
+	c.place(g)
+	c.schedule(g, old.next)
+}
+
+// keepRetired lets a group without successor live on while somebody believes
+// that its alerts fire; else it is over.
+func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
+	if g.successor != nil {
+		g.successor.heirOf, g.successor = nil, nil
+		return
+	}
+	if g.told[0].firing+g.told[1].firing == 0 {
+		g.members = nil
+	}
+	for i := range g.members {
+		l := &c.live[g.members[i].ref]
+		l.more = append(l.more, seat{g, int32(i)})
+	}
+	c.place(g)
+	if len(g.members) == 0 {
+		c.close(out, g, now)
+		return
+	}
+	c.schedule(g, g.next)
+}

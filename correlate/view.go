@@ -1,0 +1,92 @@
+package correlate
+
+import (
+	"slices"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// AlertView is what is known of a live alert, for people to read.
+type AlertView struct {
+	Fingerprint alert.Fingerprint
+	Labels      alert.Labels
+	Annotations alert.Labels
+	StartsAt    alert.Time
+	EndsAt      alert.Time // zero while it fires
+	SeenAt      alert.Time
+	Deliveries  uint64
+	Severity    alert.Severity
+	Disposition Disposition
+	Incidents   []uint64
+}
+
+// Alerts returns the alerts with a fingerprint: one, unless label sets collide,
+// or none.
+func (c *Core) Alerts(f alert.Fingerprint, now alert.Time) []AlertView {
+	var out []AlertView
+	for _, ref := range c.table.Lookup(nil, f) {
+		out = append(out, c.view(ref, now))
+	}
+	return out
+}
+
+func (c *Core) view(ref dedupe.Ref, now alert.Time) AlertView {
+	l := &c.live[ref]
+	v := AlertView{
+		Fingerprint: c.table.Fingerprint(ref), Labels: c.table.Labels(nil, ref),
+		StartsAt: c.table.StartsAt(ref), SeenAt: c.table.SeenAt(ref), Deliveries: c.table.Deliveries(ref),
+		Severity: l.severity, Disposition: l.disposition,
+	}
+	v.Annotations, _ = c.table.Annotations(nil, ref)
+	if !c.table.Firing(ref, now) {
+		v.EndsAt = c.table.EndsAt(ref)
+	}
+	c.eachSeat(ref, func(s *seat) { v.Incidents = append(v.Incidents, s.group.incident) })
+	return v
+}
+
+// IncidentView is an open incident.
+type IncidentView struct {
+	Incident uint64
+	Receiver string
+	GroupKey string
+	Labels   alert.Labels
+	OpenedAt alert.Time
+	NextAt   alert.Time     // when it is looked at next
+	Pages    uint32         // sent so far
+	Severity alert.Severity // the highest paged
+	Alerts   []AlertView
+}
+
+// Incident finds an open incident.
+func (c *Core) Incident(number uint64, now alert.Time) (IncidentView, bool) {
+	i := slices.IndexFunc(c.groups, func(g *group) bool { return g != nil && g.incident == number })
+	if i < 0 {
+		return IncidentView{}, false
+	}
+	v := c.incidentView(c.groups[i])
+	for _, m := range c.groups[i].members {
+		v.Alerts = append(v.Alerts, c.view(m.ref, now))
+	}
+	return v, true
+}
+
+// Incidents lists the open incidents, without their alerts, the oldest first.
+func (c *Core) Incidents() []IncidentView {
+	var out []IncidentView
+	for _, g := range c.groups {
+		if g != nil {
+			out = append(out, c.incidentView(g))
+		}
+	}
+	slices.SortFunc(out, func(a, b IncidentView) int { return int(a.Incident) - int(b.Incident) })
+	return out
+}
+
+func (c *Core) incidentView(g *group) IncidentView {
+	return IncidentView{
+		Incident: g.incident, Receiver: g.route.Receiver, GroupKey: g.route.Key + ":" + g.labels.String(),
+		Labels: g.labels, OpenedAt: g.openedAt, NextAt: g.next, Pages: g.pages, Severity: g.pagedSeverity,
+	}
+}

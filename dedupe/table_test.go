@@ -1,0 +1,186 @@
+package dedupe
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+var epoch = alert.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+
+// step reads one delivery: fire@1m, fire@1m+5m (vouched for until 5m later),
+// fire@1m~s (annotation s), resolve@2m, resolve@2m-30s (ended 30s before).
+func step(t *testing.T, word string) (at alert.Time, a alert.Alert) {
+	t.Helper()
+	what, when, _ := strings.Cut(word, "@")
+	when, note, _ := strings.Cut(when, "~")
+	when, ahead, hasAhead := strings.Cut(when, "+")
+	when, ago, hasAgo := strings.Cut(when, "-")
+	at = epoch.Add(duration(t, when))
+	a.Labels = alert.Labels{{Name: "alertname", Value: "HighLatency"}, {Name: "pod", Value: "a"}}
+	if note != "" {
+		a.Annotations = alert.Labels{{Name: "summary", Value: note}}
+	}
+	if what == "resolve" {
+		a.Status = alert.Resolved
+		a.EndsAt = at
+		if hasAgo {
+			a.EndsAt = at.Add(-duration(t, ago))
+		}
+	}
+	if hasAhead {
+		a.EndsAt = at.Add(duration(t, ahead))
+	}
+	a.Fingerprint = a.Labels.Fingerprint()
+	return at, a
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestVerdicts(t *testing.T) {
+	f := func(script, want string) {
+		t.Helper()
+		table := NewTable()
+		var got []string
+		for word := range strings.FieldsSeq(script) {
+			at, a := step(t, word)
+			_, v := table.Observe(at, &a, 5*time.Minute)
+			got = append(got, v.String())
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s\n got %s\nwant %s", script, s, want)
+		}
+	}
+	f("fire@0s fire@1m fire@2m", "First Repeat Repeat")
+	f("fire@0s resolve@1m fire@2m", "First Resolved Reopened")
+	f("resolve@0s", "Stray")
+	f("resolve@0s fire@1m", "Stray First")
+	f("fire@0s resolve@1m resolve@2m", "First Resolved Repeat")
+	f("fire@0s~x fire@1m~y fire@2m~y", "First Changed Repeat")
+	f("fire@0s fire@6m", "First Reopened")                         // the timeout had passed
+	f("fire@0s+4m fire@3m+4m fire@8m+4m", "First Repeat Reopened") // 7m was the end
+	f("fire@0s+10m fire@1m+4m fire@9m+4m", "First Repeat Repeat")  // an earlier explicit end does not shorten
+	f("fire@0s+10m fire@1m fire@9m", "First Repeat Repeat")        // nor does a timeout
+	f("fire@0s resolve@1m fire@5m resolve@6m-4m", "First Resolved Reopened Repeat")
+	f("fire@0s resolve@1m resolve@2m-90s fire@3m", "First Resolved Repeat Reopened")
+}
+
+func TestForgottenAlertIsFirstAgain(t *testing.T) {
+	table := NewTable()
+	at, a := step(t, "fire@0s")
+	r, _ := table.Observe(at, &a, 0)
+	table.Forget(r)
+	table.Forget(r) // twice is once
+	if table.Len() != 0 {
+		t.Fatalf("Len = %d after Forget", table.Len())
+	}
+	if _, v := table.Observe(at, &a, 0); v != First {
+		t.Errorf("verdict %v, want First", v)
+	}
+}
+
+func TestCollidingFingerprintsStayApart(t *testing.T) {
+	table := NewTable()
+	_, a := step(t, "fire@0s")
+	b := a.Clone()
+	b.Labels[1].Value = "b"
+	b.Fingerprint = a.Fingerprint // made to collide
+	ra, va := table.Observe(epoch, &a, 0)
+	rb, vb := table.Observe(epoch, &b, 0)
+	if va != First || vb != First || ra == rb {
+		t.Fatalf("verdicts %v %v, refs %d %d: two label sets were taken for one", va, vb, ra, rb)
+	}
+	if got := table.Lookup(nil, a.Fingerprint); len(got) != 2 {
+		t.Errorf("Lookup found %d alerts, want 2", len(got))
+	}
+	table.Forget(ra)
+	if r, v := table.Observe(epoch, &b, 0); r != rb || v != Repeat {
+		t.Errorf("after forgetting its twin: ref %d verdict %v", r, v)
+	}
+}
+
+func TestTextRoundTrips(t *testing.T) {
+	table := NewTable()
+	var want []alert.Alert
+	var refs []Ref
+	for i := range 500 {
+		a := alert.Alert{
+			Labels:       alert.Labels{{Name: "alertname", Value: fmt.Sprintf("Rule%d", i%7)}, {Name: "pod", Value: fmt.Sprintf("pod-%d", i)}, {Name: "x", Value: "y"}},
+			Annotations:  alert.Labels{{Name: "runbook_url", Value: "https://runbooks.example/a"}, {Name: "summary", Value: strings.Repeat("s", i)}},
+			GeneratorURL: fmt.Sprintf("http://prom/graph?g=%d", i%3),
+		}
+		a.Fingerprint = a.Labels.Fingerprint()
+		r, _ := table.Observe(epoch, &a, 0)
+		want, refs = append(want, a), append(refs, r)
+	}
+	for i, r := range refs {
+		ls := table.Labels(nil, r)
+		ann, url := table.Annotations(nil, r)
+		if !ls.Equal(want[i].Labels) || !ann.Equal(want[i].Annotations) || url != want[i].GeneratorURL {
+			t.Fatalf("alert %d came back as %v %v %q", i, ls, ann, url)
+		}
+	}
+}
+
+func TestExtendMovesBelievedEnds(t *testing.T) {
+	table := NewTable()
+	at, a := step(t, "fire@0s+4m")
+	r, _ := table.Observe(at, &a, 0)
+	if n := table.Extend(epoch.Add(time.Minute), time.Hour); n != 1 {
+		t.Fatalf("extended %d alerts, want 1", n)
+	}
+	if !table.Firing(r, epoch.Add(time.Hour+3*time.Minute)) || table.Firing(r, epoch.Add(time.Hour+4*time.Minute)) {
+		t.Errorf("ends at %v, want an hour later than 4m", table.EndsAt(r))
+	}
+	if n := table.Extend(epoch.Add(2*time.Hour), time.Hour); n != 0 {
+		t.Errorf("extended %d alerts that had ended", n)
+	}
+}
+
+// TestAgainstMap compares the table with the obvious model under random
+// deliveries and removals, with few fingerprints so that runs and collisions
+// are common.
+func TestAgainstMap(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		table, model := NewTable(), map[string]Ref{}
+		for i := range 3000 {
+			a := alert.Alert{Labels: alert.Labels{{Name: "pod", Value: fmt.Sprint(rng.IntN(800))}}}
+			a.Fingerprint = a.Labels.Fingerprint() & 0x3ff
+			key := a.Labels[0].Value
+			if r, ok := model[key]; ok && rng.IntN(3) == 0 {
+				table.Forget(r)
+				delete(model, key)
+				continue
+			}
+			r, v := table.Observe(epoch.Add(time.Duration(i)), &a, 0)
+			if old, ok := model[key]; ok != (v == Repeat) || ok && old != r {
+				t.Fatalf("seed %d step %d: pod %s verdict %v ref %d, model has %d %v", seed, i, key, v, r, old, ok)
+			}
+			model[key] = r
+		}
+		if table.Len() != len(model) {
+			t.Fatalf("seed %d: %d alerts, model has %d", seed, table.Len(), len(model))
+		}
+	}
+}
+
+func TestRepeatAllocatesNothing(t *testing.T) {
+	table := NewTable()
+	at, a := step(t, "fire@0s+4m~high")
+	table.Observe(at, &a, 0)
+	if n := testing.AllocsPerRun(1000, func() { table.Observe(at, &a, 0) }); n != 0 {
+		t.Errorf("a repeat allocates %v times", n)
+	}
+}

@@ -1,0 +1,40 @@
+package frame
+
+import (
+	"encoding/json"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+)
+
+// Commit is a record of the outbox: what was decided by the log up to and
+// including message Input. Its envelope is a frame's, marked 'C', with the
+// counter counting commits; its body is JSON.
+type Commit struct {
+	Epoch   uint64                   `json:"epoch"` // counts the lives of the shard's owner
+	Input   uint64                   `json:"input"` // log sequence reached
+	At      alert.Time               `json:"at"`    // log time reached
+	Outputs []correlate.Notification `json:"outputs,omitempty"`
+}
+
+// AppendCommit appends an encoded commit record to dst.
+func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return dst, err
+	}
+	return seal(dst, 'C', counter, raw), nil
+}
+
+// DecodeCommit reads what AppendCommit wrote.
+func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
+	counter, raw, err := open(msg, 'C')
+	if err != nil {
+		return 0, nil, err
+	}
+	c = &Commit{}
+	if err := json.Unmarshal(raw, c); err != nil {
+		return counter, nil, corrupt("commit: %v", err)
+	}
+	return counter, c, nil
+}

@@ -1,0 +1,121 @@
+package frame
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+)
+
+// Kind says what an event is. Numbers are part of the format; they are never
+// given to something else.
+type Kind uint8
+
+const (
+	Alerts        Kind = 1 // deliveries of one source
+	Tick          Kind = 2 // time has passed
+	Policy        Kind = 3 // another configuration is in force
+	Silence       Kind = 4 // a silence was set
+	SilenceExpire Kind = 5 // a silence was ended early
+	Receipt       Kind = 6 // a sink reported
+	Resume        Kind = 7 // nobody listened since a given time
+	Quarantine    Kind = 8 // a body, or a part of one, that could not be read
+	Stop          Kind = 9 // listening ends here, in order
+)
+
+// Event is one event of the log. Only the fields of its kind are set.
+type Event struct {
+	Kind Kind
+
+	Source   string        // Alerts, Quarantine
+	Validity time.Duration // Alerts: see correlate.Core.Observe
+	Alerts   []alert.Alert // Alerts: valid until the next Decode
+
+	Policy     *correlate.Policy
+	PolicyHash string // names the policy's text
+	Silence    *correlate.Silence
+	SilenceID  string // SilenceExpire
+	Receipt    *correlate.Receipt
+	From       alert.Time // Resume
+	Quarantine *Quarantined
+}
+
+// Quarantined is what could not be read, with its bytes.
+type Quarantined struct {
+	Source  string `json:"source"`
+	Reason  string `json:"reason"`
+	Pointer string `json:"pointer,omitempty"` // JSON pointer
+	Offset  int    `json:"offset,omitempty"`  // in the body, bytes
+	Alerts  int    `json:"alerts,omitempty"`  // deliveries in Raw; 0 where nobody can say
+	Raw     []byte `json:"raw,omitempty"`
+}
+
+// The payloads of the kinds that are JSON.
+type (
+	policyPayload struct {
+		Hash   string            `json:"hash"`
+		Policy *correlate.Policy `json:"policy"`
+	}
+	idPayload struct {
+		ID string `json:"id"`
+	}
+	resumePayload struct {
+		From alert.Time `json:"from"`
+	}
+)
+
+func (e *Event) payload() ([]byte, error) {
+	switch e.Kind {
+	case Policy:
+		return json.Marshal(policyPayload{e.PolicyHash, e.Policy})
+	case Silence:
+		return json.Marshal(e.Silence)
+	case SilenceExpire:
+		return json.Marshal(idPayload{e.SilenceID})
+	case Receipt:
+		return json.Marshal(e.Receipt)
+	case Resume:
+		return json.Marshal(resumePayload{e.From})
+	case Quarantine:
+		return json.Marshal(e.Quarantine)
+	}
+	return nil, nil // Tick, Stop
+}
+
+func (e *Event) setPayload(b []byte) (err error) {
+	switch e.Kind {
+	case Policy:
+		var p policyPayload
+		err = json.Unmarshal(b, &p)
+		if p.Policy == nil {
+			return corrupt("policy event without a policy")
+		}
+		e.Policy, e.PolicyHash = p.Policy, p.Hash
+	case Silence:
+		e.Silence = &correlate.Silence{}
+		err = json.Unmarshal(b, e.Silence)
+	case SilenceExpire:
+		var p idPayload
+		err = json.Unmarshal(b, &p)
+		e.SilenceID = p.ID
+	case Receipt:
+		e.Receipt = &correlate.Receipt{}
+		err = json.Unmarshal(b, e.Receipt)
+	case Resume:
+		var p resumePayload
+		err = json.Unmarshal(b, &p)
+		e.From = p.From
+	case Quarantine:
+		e.Quarantine = &Quarantined{}
+		err = json.Unmarshal(b, e.Quarantine)
+		e.Source = e.Quarantine.Source
+	case Tick, Stop:
+	default:
+		return corrupt("event of unknown kind %d; was the log written by a newer version?", e.Kind)
+	}
+	if err != nil {
+		return corrupt("event of kind %d: %v", e.Kind, err)
+	}
+	return nil
+}

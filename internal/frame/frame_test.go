@@ -1,0 +1,338 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var at = alert.TimeOf(time.Date(2026, 3, 1, 4, 5, 6, 789, time.UTC))
+
+func sample(n int) []alert.Alert {
+	var out []alert.Alert
+	for i := range n {
+		a := alert.Alert{
+			Labels: alert.Labels{
+				{Name: "alertname", Value: "KubePodCrashLooping"}, {Name: "cluster", Value: "prod-eu-1"},
+				{Name: "namespace", Value: "checkout"}, {Name: "pod", Value: fmt.Sprintf("checkout-%d", i)}, {Name: "severity", Value: "warning"},
+			},
+			Annotations:  alert.Labels{{Name: "summary", Value: fmt.Sprintf("Pod checkout-%d restarts", i)}},
+			StartsAt:     at.Add(time.Duration(i) * time.Second),
+			GeneratorURL: "http://prometheus.example/graph?g0.expr=up",
+		}
+		switch i % 4 {
+		case 1:
+			a.Status, a.EndsAt = alert.Resolved, a.StartsAt.Add(time.Minute)
+		case 2:
+			a.StartsAt, a.Marks = 0, alert.MarkTruncated|alert.MarkClock
+		case 3:
+			a.EndsAt, a.GeneratorURL, a.Annotations = a.StartsAt.Add(4*time.Minute), "", nil
+		}
+		a.Fingerprint = a.Labels.Fingerprint()
+		out = append(out, a)
+	}
+	return out
+}
+
+// everyKind is one event of each kind.
+func everyKind(t testing.TB) []Event {
+	m, err := alert.NewMatcher("team", alert.Regexp, "a|b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []Event{
+		{Kind: Policy, PolicyHash: "0123456789abcdef", Policy: &correlate.Policy{
+			Route:     correlate.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}, GroupWait: 30 * time.Second},
+			Inhibit:   []correlate.InhibitRule{{Name: "down", Source: alert.Matchers{m}, Target: alert.Matchers{m}, Equal: []string{"cluster"}}},
+			Receivers: []correlate.Receiver{{Name: "oncall", Resolved: true}}, ResolveTimeout: 5 * time.Minute,
+		}},
+		{Kind: Alerts, Source: "alertmanager", Validity: 48 * time.Hour, Alerts: sample(9)},
+		{Kind: Tick},
+		{Kind: Silence, Silence: &correlate.Silence{ID: "s1", Matchers: []alert.Matchers{{m}}, StartsAt: at, EndsAt: at.Add(time.Hour), CreatedBy: "ann", Comment: "maintenance"}},
+		{Kind: SilenceExpire, SilenceID: "s1"},
+		{Kind: Receipt, Receipt: &correlate.Receipt{Incident: 3, Revision: 1, Kind: correlate.Page, Receiver: "oncall", Integration: "pagerduty[0]", Outcome: correlate.Accepted, Last: true, Attempts: 2, At: at}},
+		{Kind: Resume, From: at},
+		{Kind: Quarantine, Source: "prometheus", Quarantine: &Quarantined{Source: "prometheus", Reason: "no labels", Pointer: "/3", Offset: 77, Alerts: 1, Raw: []byte(`{"x":1}`)}},
+		{Kind: Stop},
+	}
+}
+
+func encode(t testing.TB, counter uint64, events []Event) []byte {
+	t.Helper()
+	var s Segment
+	for i := range events {
+		if err := s.Add(&events[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Append(nil, counter, s.Append(nil))
+}
+
+// text prints events as a golden file has them.
+func text(t testing.TB, msg []byte) string {
+	t.Helper()
+	var b strings.Builder
+	var d Decoder
+	counter, err := d.Decode(msg, func(e *Event) error {
+		j, err := json.Marshal(e)
+		fmt.Fprintf(&b, "%s\n", j)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("counter %d\n%s", counter, b.String())
+}
+
+func TestRoundTrip(t *testing.T) {
+	events := everyKind(t)
+	msg := encode(t, 42, events)
+	var d Decoder
+	i := 0
+	counter, err := d.Decode(msg, func(e *Event) error {
+		want, _ := json.Marshal(&events[i])
+		if got, _ := json.Marshal(e); !bytes.Equal(got, want) {
+			t.Errorf("event %d came back as\n%s\nwant\n%s", i, got, want)
+		}
+		i++
+		return nil
+	})
+	if err != nil || counter != 42 || i != len(events) {
+		t.Fatalf("decoded %d of %d events, counter %d, error %v", i, len(events), counter, err)
+	}
+	if n, err := Counter(msg); n != 42 || err != nil {
+		t.Errorf("Counter = %d, %v", n, err)
+	}
+}
+
+func TestSegmentsOfSeveralWriters(t *testing.T) {
+	var a, b Segment
+	a.AddAlerts("one", 0, sample(3))
+	b.AddAlerts("two", 0, sample(70)) // grows the decoder's memory
+	var got []string
+	var d Decoder
+	_, err := d.Decode(Append(nil, 1, a.Append(nil), b.Append(nil)), func(e *Event) error {
+		got = append(got, fmt.Sprint(e.Source, len(e.Alerts), e.Alerts[2].Labels.Get("pod")))
+		return nil
+	})
+	if want := "[one3checkout-2 two70checkout-2]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("got %v, %v, want %s", got, err, want)
+	}
+}
+
+// TestGolden holds that frames of every released version can be read for ever.
+func TestGolden(t *testing.T) {
+	const frameFile, commitFile = "testdata/v1.frame", "testdata/v1.commit"
+	if *update {
+		commit, err := AppendCommit(nil, 7, &Commit{Epoch: 2, Input: 99, At: at, Outputs: []correlate.Notification{{Incident: 3, Revision: 1, Kind: correlate.Page, Receiver: "oncall", GroupKey: "{}:{}", Alerts: []correlate.Member{{Labels: sample(1)[0].Labels, StartsAt: at}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, frameFile, encode(t, 42, everyKind(t)))
+		write(t, commitFile, commit)
+		write(t, frameFile+".txt", []byte(text(t, read(t, frameFile))))
+		write(t, commitFile+".txt", []byte(commitText(t, read(t, commitFile))))
+	}
+	if got, want := text(t, read(t, frameFile)), string(read(t, frameFile+".txt")); got != want {
+		t.Errorf("%s reads as\n%s\nwant\n%s", frameFile, got, want)
+	}
+	if got, want := commitText(t, read(t, commitFile)), string(read(t, commitFile+".txt")); got != want {
+		t.Errorf("%s reads as\n%s\nwant\n%s", commitFile, got, want)
+	}
+}
+
+func commitText(t testing.TB, msg []byte) string {
+	t.Helper()
+	counter, c, err := DecodeCommit(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, _ := json.MarshalIndent(c, "", " ")
+	return fmt.Sprintf("counter %d\n%s\n", counter, j)
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.FromSlash(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func write(t testing.TB, name string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEveryFlippedBitIsFound(t *testing.T) {
+	msg := encode(t, 1, everyKind(t))
+	var d Decoder
+	for i := range len(msg) * 8 {
+		bent := bytes.Clone(msg)
+		bent[i/8] ^= 1 << (i % 8)
+		if _, err := d.Decode(bent, func(*Event) error { return nil }); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("bit %d flipped: error %v, want ErrCorrupt", i, err)
+		}
+	}
+	for n := range len(msg) {
+		if _, err := d.Decode(msg[:n], func(*Event) error { return nil }); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut to %d bytes: error %v, want ErrCorrupt", n, err)
+		}
+	}
+}
+
+func TestNewerVersionSaysSo(t *testing.T) {
+	msg := encode(t, 1, everyKind(t))
+	msg[2] = version + 1
+	msg = reseal(msg)
+	var d Decoder
+	if _, err := d.Decode(msg, nil); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestHostileLengthsAllocateLittle(t *testing.T) {
+	// A segment that claims a vast number of strings, in a sound envelope.
+	msg := Append(nil, 1, []byte{0xff, 0xff, 0xff, 0xff, 0x7f})
+	var d Decoder
+	n := testing.AllocsPerRun(10, func() {
+		if _, err := d.Decode(msg, nil); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("error %v", err)
+		}
+	})
+	if n > 20 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(f, 1, everyKind(f)), uint16(0), byte(0))
+	f.Fuzz(func(t *testing.T, msg []byte, at uint16, with byte) {
+		if len(msg) > int(at) {
+			msg = bytes.Clone(msg)
+			msg[at] ^= with
+		}
+		var d Decoder
+		d.Decode(reseal(msg), func(e *Event) error {
+			for i := range e.Alerts {
+				if e.Alerts[i].Fingerprint != e.Alerts[i].Labels.Fingerprint() {
+					t.Fatal("fingerprint is not that of the labels")
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// FuzzSegment goes past the envelope, whose checksum a fuzzer does not guess.
+func FuzzSegment(f *testing.F) {
+	var s Segment
+	for _, e := range everyKind(f) {
+		if err := s.Add(&e); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(s.Append(nil))
+	f.Fuzz(func(t *testing.T, segment []byte) {
+		var d Decoder
+		d.Decode(Append(nil, 1, segment), func(e *Event) error { return nil })
+	})
+}
+
+// reseal gives msg a checksum that fits.
+func reseal(msg []byte) []byte {
+	if len(msg) < checksumBytes {
+		return msg
+	}
+	return sum(msg[:len(msg)-checksumBytes])
+}
+
+func TestRandomAlertsRoundTrip(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		var alerts []alert.Alert
+		for range rng.IntN(40) {
+			var a alert.Alert
+			for range rng.IntN(6) {
+				a.Labels = append(a.Labels, alert.Label{Name: word(rng), Value: word(rng)})
+				a.Annotations = append(a.Annotations, alert.Label{Name: word(rng), Value: word(rng)})
+			}
+			a.Labels.Sort()
+			a.StartsAt, a.EndsAt = alert.Time(rng.Int64()-1<<62), alert.Time(rng.Int64()-1<<62)
+			a.Fingerprint = a.Labels.Fingerprint()
+			alerts = append(alerts, a)
+		}
+		var s Segment
+		s.AddAlerts("s", time.Duration(seed), alerts)
+		var d Decoder
+		var got []alert.Alert
+		if _, err := d.Decode(Append(nil, seed, s.Append(nil)), func(e *Event) error { got = e.Alerts; return nil }); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(alerts) {
+			t.Fatalf("seed %d: came back as\n%v\nwant\n%v", seed, got, alerts)
+		}
+	}
+}
+
+func word(rng *rand.Rand) string {
+	b := make([]byte, 1+rng.IntN(12))
+	for i := range b {
+		b[i] = byte(rng.IntN(256))
+	}
+	return string(b)
+}
+
+func BenchmarkAppend(b *testing.B) {
+	alerts := sample(64)
+	var s Segment
+	var buf, seg []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Reset()
+		s.AddAlerts("alertmanager", 0, alerts)
+		seg = s.Append(seg[:0])
+		buf = Append(buf[:0], 1, seg)
+	}
+	b.ReportMetric(float64(len(buf))/64, "B/alert")
+}
+
+func BenchmarkDecode(b *testing.B) {
+	var s Segment
+	s.AddAlerts("alertmanager", 0, sample(64))
+	msg := Append(nil, 1, s.Append(nil))
+	var d Decoder
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Decode(msg, func(*Event) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func sum(b []byte) []byte {
+	b = bytes.Clone(b)
+	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
+}

@@ -1,0 +1,149 @@
+package frame
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+const (
+	flagResolved = 1 << iota
+	flagStarts
+	flagEnds
+	flagURL
+)
+
+// Segment builds the bytes of one segment. The zero value is ready; Reset makes
+// it so again and keeps its memory. It may refer to the strings it was given
+// until Bytes or Reset.
+type Segment struct {
+	names  map[string]uint32
+	table  []byte
+	count  int
+	events []byte
+	n      int
+	body   []byte
+}
+
+// Reset empties s.
+func (s *Segment) Reset() {
+	clear(s.names)
+	s.table, s.events, s.count, s.n = s.table[:0], s.events[:0], 0, 0
+}
+
+// Empty reports whether nothing was added.
+func (s *Segment) Empty() bool { return s.n == 0 }
+
+// Size is about how many bytes the segment has so far.
+func (s *Segment) Size() int { return len(s.table) + len(s.events) }
+
+func (s *Segment) symbol(v string) uint64 {
+	if n, ok := s.names[v]; ok {
+		return uint64(n)
+	}
+	if s.names == nil {
+		s.names = make(map[string]uint32, 64)
+	}
+	n := uint32(s.count)
+	s.names[v] = n
+	s.count++
+	s.table = binary.AppendUvarint(s.table, uint64(len(v)))
+	s.table = append(s.table, v...)
+	return uint64(n)
+}
+
+// AddAlerts adds one event with deliveries of a source.
+func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []alert.Alert) {
+	if len(alerts) == 0 {
+		return
+	}
+	base := baseTime(alerts)
+	b := binary.AppendUvarint(s.body[:0], s.symbol(source))
+	b = binary.AppendUvarint(b, uint64(max(validity, 0)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(base))
+	b = binary.AppendUvarint(b, uint64(len(alerts)))
+	for i := range alerts {
+		b = s.appendAlert(b, &alerts[i], base)
+	}
+	s.body = b
+	s.add(Alerts, b)
+}
+
+// baseTime is a start that is near to the others, so that they take few bytes.
+func baseTime(alerts []alert.Alert) alert.Time {
+	for i := range alerts {
+		if alerts[i].StartsAt != 0 {
+			return alerts[i].StartsAt
+		}
+	}
+	return 0
+}
+
+func (s *Segment) appendAlert(b []byte, a *alert.Alert, base alert.Time) []byte {
+	var flags byte
+	if a.Status == alert.Resolved {
+		flags |= flagResolved
+	}
+	if a.StartsAt != 0 {
+		flags |= flagStarts
+	}
+	if a.EndsAt != 0 {
+		flags |= flagEnds
+	}
+	if a.GeneratorURL != "" {
+		flags |= flagURL
+	}
+	b = append(b, flags, byte(a.Marks))
+	b = s.appendLabels(b, a.Labels)
+	b = s.appendLabels(b, a.Annotations)
+	if flags&flagStarts != 0 {
+		b = binary.AppendVarint(b, int64(a.StartsAt-base))
+	}
+	if flags&flagEnds != 0 {
+		b = binary.AppendVarint(b, int64(a.EndsAt-base))
+	}
+	if flags&flagURL != 0 {
+		b = binary.AppendUvarint(b, s.symbol(a.GeneratorURL))
+	}
+	return b
+}
+
+func (s *Segment) appendLabels(b []byte, ls alert.Labels) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ls)))
+	for i := range ls {
+		b = binary.AppendUvarint(b, s.symbol(ls[i].Name))
+		b = binary.AppendUvarint(b, s.symbol(ls[i].Value))
+	}
+	return b
+}
+
+// Add adds an event of any kind.
+func (s *Segment) Add(e *Event) error {
+	if e.Kind == Alerts {
+		s.AddAlerts(e.Source, e.Validity, e.Alerts)
+		return nil
+	}
+	payload, err := e.payload()
+	if err != nil {
+		return fmt.Errorf("event of kind %d: encode: %w", e.Kind, err)
+	}
+	s.add(e.Kind, payload)
+	return nil
+}
+
+func (s *Segment) add(k Kind, payload []byte) {
+	s.events = append(s.events, byte(k))
+	s.events = binary.AppendUvarint(s.events, uint64(len(payload)))
+	s.events = append(s.events, payload...)
+	s.n++
+}
+
+// Append appends the finished segment to dst.
+func (s *Segment) Append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(s.count))
+	dst = append(dst, s.table...)
+	dst = binary.AppendUvarint(dst, uint64(s.n))
+	return append(dst, s.events...)
+}

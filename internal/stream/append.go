@@ -1,0 +1,60 @@
+package stream
+
+import (
+	"context"
+	"sync"
+
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/frame"
+)
+
+// encoder is what one append needs; appends run side by side.
+type encoder struct {
+	segment frame.Segment
+	bytes   []byte
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+var _ ingest.Log = (*Stream)(nil)
+
+// Append makes a batch durable, as ingest.Log asks.
+func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.segment.Reset()
+	e.segment.AddAlerts(b.Source, b.Validity, b.Alerts)
+	for i := range b.Quarantined {
+		q := &b.Quarantined[i]
+		err := e.segment.Add(&frame.Event{Kind: frame.Quarantine, Quarantine: &frame.Quarantined{
+			Source: b.Source, Reason: q.Reason, Pointer: q.Pointer, Offset: q.Offset, Alerts: q.Alerts, Raw: q.Raw,
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	if e.segment.Empty() {
+		return nil
+	}
+	_, err := s.write(ctx, e)
+	return err
+}
+
+// AppendEvents makes events durable, all in one message, and returns its
+// sequence.
+func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint64, error) {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.segment.Reset()
+	for i := range events {
+		if err := e.segment.Add(&events[i]); err != nil {
+			return 0, err
+		}
+	}
+	return s.write(ctx, e)
+}
+
+func (s *Stream) write(ctx context.Context, e *encoder) (uint64, error) {
+	e.bytes = e.segment.Append(e.bytes[:0])
+	return s.writer.write(ctx, e.bytes)
+}

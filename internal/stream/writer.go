@@ -1,0 +1,181 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/frame"
+)
+
+// maxWaiting bounds the appends that wait for their frame. When it is full an
+// append waits for room until its context ends, and its sender is told to come
+// again.
+const maxWaiting = 4096
+
+// writer is the one place that writes to the log. One frame is in flight at a
+// time; what arrives meanwhile goes into the next. There is no timer in it.
+type writer struct {
+	s       *Stream
+	waiting chan request
+	quit    chan struct{}
+	done    sync.WaitGroup
+	counter uint64 // of the next frame
+
+	segments [][]byte
+	answers  []chan answer
+	frame    []byte
+}
+
+type request struct {
+	segment []byte
+	answer  chan answer // has room for one
+}
+
+type answer struct {
+	seq uint64
+	err error
+}
+
+func newWriter(ctx context.Context, s *Stream) (*writer, error) {
+	w := &writer{s: s, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+	if err := w.resync(ctx); err != nil {
+		return nil, err
+	}
+	w.done.Go(w.run)
+	return w, nil
+}
+
+// resync learns the next frame's number from the last frame in the log.
+func (w *writer) resync(ctx context.Context) error {
+	msg, err := w.s.lg.GetLastMsgForSubject(ctx, logSubject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		w.counter = max(w.counter, 1)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("log: last frame: %w", err)
+	}
+	counter, err := frame.Counter(msg.Data)
+	if err != nil {
+		// Its reader names it; numbering goes on behind it.
+		w.s.log.Error("the last frame of the log cannot be read", zap.Uint64("seq", msg.Sequence), zap.Error(err))
+		counter = w.counter
+	}
+	w.counter = counter + 1
+	return nil
+}
+
+// write queues a segment and waits until it is durable.
+func (w *writer) write(ctx context.Context, segment []byte) (uint64, error) {
+	r := request{segment, make(chan answer, 1)}
+	select {
+	case <-w.quit:
+		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+	default:
+	}
+	select {
+	case w.waiting <- r:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
+	case <-w.quit:
+		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+	}
+	// The segment is the writer's until it answers, also past the deadline: its
+	// bytes may be on their way. Publishing is bounded, so it does answer.
+	a := <-r.answer
+	return a.seq, a.err
+}
+
+func (w *writer) run() {
+	var held *request
+	for {
+		var first request
+		if held != nil {
+			first, held = *held, nil
+		} else {
+			select {
+			case first = <-w.waiting:
+			case <-w.quit:
+				w.refuse()
+				return
+			}
+		}
+		held = w.fill(first)
+		w.publish()
+	}
+}
+
+// fill takes what is waiting, up to a frame's size; what would not fit is
+// returned, for the next one.
+func (w *writer) fill(first request) (held *request) {
+	w.segments = append(w.segments[:0], first.segment)
+	w.answers = append(w.answers[:0], first.answer)
+	size := len(first.segment)
+	for {
+		select {
+		case r := <-w.waiting:
+			if size+len(r.segment) > frame.MaxBytes {
+				return &r
+			}
+			size += len(r.segment)
+			w.segments = append(w.segments, r.segment)
+			w.answers = append(w.answers, r.answer)
+		default:
+			return nil
+		}
+	}
+}
+
+func (w *writer) publish() {
+	w.frame = frame.Append(w.frame[:0], w.counter, w.segments...)
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	ack, err := w.s.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame}, jetstream.WithRetryAttempts(0))
+	cancel()
+	var a answer
+	if err == nil {
+		w.counter++
+		a.seq = ack.Sequence
+	} else {
+		a.err = fmt.Errorf("log: append: %w: %w", ingest.ErrUnavailable, err)
+		w.recover(err)
+	}
+	for _, answer := range w.answers {
+		answer <- a
+	}
+}
+
+// recover finds out whether the frame was stored after all, so that no number
+// is used twice and none is left out.
+func (w *writer) recover(cause error) {
+	w.s.log.Error("appending to the log failed", zap.Error(cause))
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	if err := w.resync(ctx); err != nil {
+		w.s.log.Error("numbering of frames is in doubt until the log answers", zap.Error(err))
+	}
+}
+
+// refuse answers what is still waiting when the writer stops.
+func (w *writer) refuse() {
+	for {
+		select {
+		case r := <-w.waiting:
+			r.answer <- answer{err: fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)}
+		default:
+			return
+		}
+	}
+}
+
+func (w *writer) close() {
+	close(w.quit)
+	w.done.Wait()
+	w.refuse()
+}

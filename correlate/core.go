@@ -95,8 +95,8 @@ func NewCore(p *Policy) (*Core, error) {
 	}, nil
 }
 
-// Dims lists what Row.Dim numbers, in order. It only ever grows.
-func (c *Core) Dims() []Dim { return c.dims.list }
+// Dim is what a Row's number stands for, for ever.
+func (c *Core) Dim(n uint32) Dim { return c.dims.list[n] }
 
 // At names the log message that the calls until the next At belong to.
 func (c *Core) At(seq uint64) { c.seq = seq }

@@ -11,9 +11,10 @@ import (
 // including message Input. Its envelope is a frame's, marked 'C', with the
 // counter counting commits; its body is JSON.
 type Commit struct {
-	Epoch   uint64                   `json:"epoch"` // counts the lives of the shard's owner
-	Input   uint64                   `json:"input"` // log sequence reached
-	At      alert.Time               `json:"at"`    // log time reached
+	Epoch   uint64                   `json:"epoch"`             // counts the lives of the shard's owner
+	Input   uint64                   `json:"input"`             // log sequence reached
+	Partial int                      `json:"partial,omitempty"` // outputs of the message after Input that are written already
+	At      alert.Time               `json:"at"`                // log time reached
 	Outputs []correlate.Notification `json:"outputs,omitempty"`
 }
 

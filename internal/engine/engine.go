@@ -1,0 +1,210 @@
+// Package engine runs a shard: it reads the log in order, lets the core decide,
+// and commits what was decided to the outbox before anybody acts on it.
+//
+// It is the only owner of the shard's state and the only place where time
+// passes: when something is due it publishes a tick, and acts when the tick
+// comes back in sequence. It never decides anything itself.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+// Options of an Engine.
+type Options struct {
+	Stream *stream.Stream
+
+	// Policy that the present configuration makes, and the name of its text.
+	Policy     *correlate.Policy
+	PolicyHash string
+
+	// Deliver takes each notification once it is committed, in order, from one
+	// goroutine. It must not wait for a provider. Again says that an earlier life
+	// may have handed on the same one already.
+	Deliver func(ctx context.Context, n *correlate.Notification, again bool)
+
+	Logger *zap.Logger
+}
+
+const (
+	// tickSpacing keeps timers that are due close together to one tick.
+	tickSpacing = 50 * time.Millisecond
+
+	// retryDelay is the pause after the log or the outbox did not answer.
+	retryDelay = 500 * time.Millisecond
+
+	// lastWordsTimeout bounds what is written to the log when the engine stops.
+	lastWordsTimeout = 5 * time.Second
+
+	// fetched bounds the messages read ahead of the core.
+	fetched = 64
+)
+
+// Engine owns one shard.
+type Engine struct {
+	opts  Options
+	log   *zap.Logger
+	shard *Shard
+
+	queries  chan query
+	receipts chan correlate.Receipt
+
+	// unwritten is what writeReceipts left when it was stopped.
+	unwritten []frame.Event
+
+	ready    chan struct{}
+	done     chan struct{} // closed when Run has returned
+	stopping atomic.Bool
+
+	epoch     uint64
+	committed commitPoint
+	outbox    struct{ seq, counter uint64 }
+
+	resumeSeq uint64     // of the message that this life of the engine wrote first
+	inherited uint64     // the last outbox record of the life before
+	floor     alert.Time // of the log, when this life began
+
+	stats Stats
+}
+
+// Stats are counters of an engine, safe to read at any time.
+type Stats struct {
+	Messages  atomic.Uint64 // of the log applied
+	Ticks     atomic.Uint64 // published
+	Commits   atomic.Uint64 // written
+	Faults    atomic.Uint64 // messages missing or unreadable
+	Lag       atomic.Int64  // messages of the log not yet applied
+	Delivered atomic.Uint64 // notifications handed to the sinks
+}
+
+type query struct {
+	f    func(*Shard)
+	done chan struct{}
+}
+
+// New returns an engine and writes to the log that listening goes on. Alerts
+// may be appended from now on; Run applies them.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	shard, err := NewShard(o.Policy)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts: o, log: o.Logger, shard: shard, queries: make(chan query), receipts: make(chan correlate.Receipt, maxReceipts),
+		ready: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := e.recover(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// recover learns how far the life before this one came.
+func (e *Engine) recover(ctx context.Context) error {
+	c, counter, seq, err := e.opts.Stream.LastCommit(ctx)
+	if err != nil {
+		return err
+	}
+	e.epoch = 1
+	if c != nil {
+		e.epoch = c.Epoch + 1
+		e.committed = commitPoint{input: c.Input, partial: c.Partial}
+		e.outbox.seq, e.outbox.counter, e.inherited = seq, counter, seq
+	}
+	held, err := e.opts.Stream.Log(ctx)
+	if err != nil {
+		return err
+	}
+	e.floor = held.FirstAt
+	resume := frame.Event{Kind: frame.Resume, From: held.LastAt}
+	if held.Last == 0 {
+		resume = frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
+	}
+	if e.resumeSeq, err = e.opts.Stream.AppendEvents(ctx, resume); err != nil {
+		return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
+	}
+	return nil
+}
+
+// Ready is closed once the log has been replayed to where this life began.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Stats returns the engine's counters.
+func (e *Engine) Stats() *Stats { return &e.stats }
+
+// Query runs f on the shard between two messages. f must be quick and must keep
+// nothing that belongs to the shard.
+func (e *Engine) Query(ctx context.Context, f func(*Shard)) error {
+	q := query{f, make(chan struct{})}
+	select {
+	case e.queries <- q:
+		<-q.done
+		return nil
+	case <-e.done:
+		return errors.New("engine: stopped")
+	case <-ctx.Done():
+		return fmt.Errorf("engine: busy: %w", ctx.Err())
+	}
+}
+
+// SetPolicy writes another policy to the log; it is in force when this returns.
+func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string) error {
+	if _, err := correlate.NewCore(p); err != nil {
+		return err // a policy in the log must be sound
+	}
+	seq, err := e.opts.Stream.AppendEvents(ctx, frame.Event{Kind: frame.Policy, Policy: p, PolicyHash: hash})
+	if err != nil {
+		return fmt.Errorf("engine: write the policy to the log: %w", err)
+	}
+	return e.Applied(ctx, seq)
+}
+
+// SetSilence writes a silence to the log; it is in force when this returns.
+func (e *Engine) SetSilence(ctx context.Context, s *correlate.Silence) error {
+	seq, err := e.opts.Stream.AppendEvents(ctx, frame.Event{Kind: frame.Silence, Silence: s})
+	if err != nil {
+		return fmt.Errorf("engine: write the silence to the log: %w", err)
+	}
+	return e.Applied(ctx, seq)
+}
+
+// Applied waits until the log has been applied up to seq.
+func (e *Engine) Applied(ctx context.Context, seq uint64) error {
+	for {
+		var at uint64
+		if err := e.Query(ctx, func(s *Shard) { at = s.seq }); err != nil {
+			return err
+		}
+		if at >= seq {
+			return nil
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

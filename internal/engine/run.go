@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+// Run applies the log until ctx ends or the shard is lost to another process.
+// It returns nil when ctx ended and all that was read is committed.
+func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.done)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	held, err := e.opts.Stream.Log(ctx)
+	if err != nil {
+		return err
+	}
+	reader, err := e.opts.Stream.ReadLog(ctx, held.First)
+	if err != nil {
+		return err
+	}
+	messages := make(chan stream.Message, fetched)
+	wg.Go(func() { e.read(ctx, reader, messages) })
+	wg.Go(func() { <-ctx.Done(); reader.Close() })
+	wg.Go(func() { e.writeReceipts(ctx) })
+	ticks := make(chan struct{}, 1)
+	wg.Go(func() { e.writeTicks(ctx, ticks) })
+
+	err = e.loop(ctx, messages, ticks, &wg)
+	cancel()
+	wg.Wait()
+	if err == nil {
+		e.lastWords()
+	}
+	return err
+}
+
+// append writes events to the log, trying until it succeeds or ctx ends.
+func (e *Engine) append(ctx context.Context, events ...frame.Event) error {
+	for {
+		_, err := e.opts.Stream.AppendEvents(ctx, events...)
+		if err == nil {
+			return nil
+		}
+		e.log.Error("writing to the log", zap.Error(err))
+		if err := sleep(ctx, retryDelay); err != nil {
+			return err
+		}
+	}
+}
+
+// lastWords writes what waits to be written, and that listening ends here.
+func (e *Engine) lastWords() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWordsTimeout)
+	defer cancel()
+	events := e.waitingReceipts(e.unwritten)
+	if err := e.append(ctx, append(events, frame.Event{Kind: frame.Stop})...); err != nil {
+		e.log.Error("stopping without a last word in the log", zap.Error(err))
+	}
+}
+
+// loop is the only place that touches the shard.
+func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks chan<- struct{}, wg *sync.WaitGroup) error {
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	caughtUp, asked := false, false
+	for {
+		if caughtUp && !asked {
+			e.schedule(due)
+		}
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return nil
+			}
+			asked = false
+			if err := e.step(ctx, &m); err != nil {
+				return err
+			}
+			if caughtUp || m.Seq < e.resumeSeq {
+				continue
+			}
+			caughtUp = true
+			if err := e.caughtUp(ctx, wg); err != nil {
+				return err
+			}
+		case q := <-e.queries:
+			q.f(e.shard)
+			close(q.done)
+		case <-due.C:
+			select {
+			case ticks <- struct{}{}:
+				asked = true // any message that comes now does for it
+			default:
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// schedule sets the timer to what is due next.
+func (e *Engine) schedule(due *time.Timer) {
+	at, ok := e.shard.Core.Next()
+	if !ok {
+		due.Stop()
+		return
+	}
+	wait := time.Until(at.Std())
+	due.Reset(max(wait, tickSpacing/50))
+}
+
+// step applies one message and commits what it decided.
+func (e *Engine) step(ctx context.Context, m *stream.Message) error {
+	outputs := e.shard.Apply(m)
+	e.stats.Messages.Add(1)
+	e.stats.Lag.Store(int64(m.Pending))
+	for _, f := range e.shard.Faults() {
+		e.stats.Faults.Add(1)
+		e.log.Error("the log is damaged", zap.Error(f))
+	}
+	if len(outputs) == 0 {
+		return nil
+	}
+	return e.commit(ctx, m.Seq, outputs)
+}
+
+// caughtUp begins the live part of an engine's life.
+func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
+	if e.shard.policy != e.opts.PolicyHash {
+		ev := frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
+		if _, err := e.opts.Stream.AppendEvents(ctx, ev); err != nil {
+			return fmt.Errorf("engine: write the policy to the log: %w", err)
+		}
+	}
+	delivered := e.shard.delivered
+	e.shard.delivered = map[notificationID]bool{}
+	wg.Go(func() { e.deliver(ctx, delivered) })
+	close(e.ready)
+	return nil
+}
+
+// read passes messages on until ctx ends. What the broker does not answer is
+// asked for again.
+func (e *Engine) read(ctx context.Context, r *stream.Reader, to chan<- stream.Message) {
+	defer close(to)
+	for {
+		m, err := r.Next()
+		switch {
+		case errors.Is(err, stream.ErrClosed) || ctx.Err() != nil:
+			return
+		case err != nil:
+			e.log.Warn("reading the log", zap.Error(err))
+			if sleep(ctx, retryDelay) != nil {
+				return
+			}
+			continue
+		}
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// writeTicks publishes a tick whenever it is asked to.
+func (e *Engine) writeTicks(ctx context.Context, ask <-chan struct{}) {
+	for {
+		select {
+		case <-ask:
+		case <-ctx.Done():
+			return
+		}
+		if e.append(ctx, frame.Event{Kind: frame.Tick}) != nil {
+			return
+		}
+		e.stats.Ticks.Add(1)
+		if sleep(ctx, tickSpacing) != nil {
+			return
+		}
+	}
+}

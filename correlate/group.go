@@ -279,7 +279,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 		case i == first:
 			m.disposition, v.cause = Paged, g.route.Receiver
 		default:
-			m.disposition, v.cause = Grouped, IncidentName(g.incident)
+			m.disposition, v.cause = Grouped, g.route.Receiver
 		}
 		if m.disposition != was {
 			c.settle(out, t, m.ref, v.cause)
@@ -291,7 +291,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 // came: nobody was told, unless its alert was still standing from before.
 func unheard(m *member, g *group) (Disposition, string) {
 	if m.told[0] == toldFiring || m.told[1] == toldFiring {
-		return Grouped, IncidentName(g.incident)
+		return Grouped, g.route.Receiver
 	}
 	return ResolvedBeforePage, ""
 }

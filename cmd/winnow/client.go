@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/winnowhq/winnow/correlate"
+)
+
+const (
+	clientTimeout  = 30 * time.Second
+	maxAnswerBytes = 64 << 20
+)
+
+func serverFlag(fs *pflag.FlagSet, server *string) {
+	fs.StringVar(server, "server", "http://127.0.0.1:9099", "the running Winnow to ask")
+}
+
+func logFlags(fs *pflag.FlagSet, level, format *string) {
+	fs.StringVar(level, "log.level", "info", "debug, info, warn or error")
+	fs.StringVar(format, "log.format", "logfmt", "logfmt or json")
+}
+
+// get asks a running Winnow.
+func get(ctx context.Context, server, path string) ([]byte, error) {
+	base, err := url.Parse(server)
+	if err != nil || base.Host == "" {
+		return nil, usageError{fmt.Errorf("--server %q: want a URL, as http://127.0.0.1:9099", server)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w; is winnow serve running there?", base.Redacted(), err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", base.Redacted(), err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %s", base.Redacted(), resp.Status, strings.TrimSpace(string(body)))
+	}
+	return body, nil
+}
+
+func walkRoutes(r *correlate.Route, visit func()) {
+	visit()
+	for i := range r.Routes {
+		walkRoutes(&r.Routes[i], visit)
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/logs"
+	"github.com/winnowhq/winnow/internal/node"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+type serveFlags struct {
+	configFile  string
+	storagePath string
+	natsURL     string
+	natsCreds   string
+	replicas    int
+	maxBytes    int64
+	maxAge      time.Duration
+	listen      string
+	externalURL string
+	open        bool
+	logLevel    string
+	logFormat   string
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use: "serve", Short: "Accept alerts and page", Args: cobra.NoArgs,
+		Long: `Accept alerts and page.
+
+Without --config.file there is one receiver, which prints pages to standard
+output. An existing alertmanager.yml is a complete configuration.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.configFile, "config.file", "", "configuration: an Alertmanager file, with the key winnow if there is more to say")
+	fs.StringVar(&f.storagePath, "storage.path", "data", "folder of the log; unused with --nats.url")
+	fs.Int64Var(&f.maxBytes, "storage.max-bytes", 16<<30, "largest size of the log; full, it takes no more until old messages have aged out")
+	fs.DurationVar(&f.maxAge, "storage.retention", 30*24*time.Hour, "how far back the log reaches")
+	fs.StringVar(&f.natsURL, "nats.url", "", "existing NATS cluster to keep the log on, as nats://a:4222,b:4222, instead of the embedded server")
+	fs.StringVar(&f.natsCreds, "nats.creds", "", "credentials file for --nats.url")
+	fs.IntVar(&f.replicas, "nats.replicas", 1, "replicas of the streams, with --nats.url")
+	fs.StringVar(&f.listen, "web.listen-address", "127.0.0.1:9099", "address to serve on")
+	fs.StringVar(&f.externalURL, "web.external-url", "", "where people find this server; pages link to it (default: the listen address)")
+	fs.BoolVar(&f.open, "web.allow-unauthenticated", false, "serve without authentication beyond loopback: whoever reaches the address can read alerts and send some")
+	logFlags(fs, &f.logLevel, &f.logFormat)
+	return c
+}
+
+func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
+	log, err := logs.New(os.Stderr, f.logLevel, f.logFormat)
+	if err != nil {
+		return usageError{err}
+	}
+	defer log.Sync()
+	if !f.open && !loopback(f.listen) {
+		return usageError{fmt.Errorf("--web.listen-address %s is reachable from other machines and nobody would have to authenticate: listen on 127.0.0.1, or say --web.allow-unauthenticated", f.listen)}
+	}
+	listener, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	o, err := f.options(listener.Addr(), stdout, log)
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	log.Info("Listening on", zap.String("address", listener.Addr().String()), zap.String("version", version))
+	return run(ctx, n, listener, log)
+}
+
+func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (node.Options, error) {
+	if f.externalURL == "" {
+		f.externalURL = "http://" + addr.String()
+	}
+	external, err := url.Parse(f.externalURL)
+	if err != nil || external.Host == "" {
+		return node.Options{}, usageError{fmt.Errorf("--web.external-url %q: want an absolute URL", f.externalURL)}
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o := node.Options{
+		Load: func() (*config.Config, error) { return loadConfig(f.configFile) }, ExternalURL: external, Version: version,
+		Stream: stream.Options{Dir: f.storagePath, MaxBytes: f.maxBytes, MaxAge: f.maxAge},
+		Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
+	}
+	if f.natsURL != "" {
+		o.Stream = stream.Options{URL: f.natsURL, Credentials: f.natsCreds, Replicas: f.replicas, MaxBytes: f.maxBytes, MaxAge: f.maxAge}
+	}
+	return o, nil
+}
+
+func loadConfig(path string) (*config.Config, error) {
+	if path == "" {
+		return config.Default(), nil
+	}
+	return config.Load(path)
+}
+
+// Limits of the server. A webhook of 100,000 alerts takes a few seconds on a
+// slow line; a client that is slower than that is holding on to a connection.
+const (
+	headerTimeout   = 5 * time.Second
+	readTimeout     = 60 * time.Second
+	idleTimeout     = 5 * time.Minute
+	maxHeaderBytes  = 64 << 10
+	shutdownTimeout = 10 * time.Second
+)
+
+// run serves until a signal or the end of ctx, then stops in order.
+func run(ctx context.Context, n *node.Node, listener net.Listener, log *zap.Logger) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	server := &http.Server{
+		Handler: n.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: zap.NewStdLog(log),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	var cause error
+	for running := true; running; {
+		select {
+		case <-hup:
+			_ = n.Reload(ctx) // it has logged why; the old configuration stays
+		case <-ctx.Done():
+			running = false
+		case cause = <-served:
+			running = false
+		case <-n.Done():
+			running = false
+		}
+	}
+	log.Info("stopping")
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	err := errors.Join(cause, server.Shutdown(ctx), n.Stop())
+	if err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// loopback reports whether an address to listen on is this machine's own.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,232 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+// Options are what Doors need beside a Log.
+type Options struct {
+	// Config must be valid and have its defaults.
+	Config Config
+
+	// Now is the clock. Required.
+	Now func() time.Time
+
+	// Registerer gets the metrics, named winnow_ingest_*. May be nil.
+	Registerer prometheus.Registerer
+
+	// Logger gets one entry at most for a request, and only for one that
+	// failed. May be nil.
+	Logger *zap.Logger
+
+	// OnQuarantine is called once for a request of which something went into
+	// quarantine, when that is durable. May be nil. It must be quick and safe
+	// for concurrent use, and not keep r.
+	OnQuarantine func(source string, r *Result)
+}
+
+// Scope is what a caller of a route must be allowed to do.
+type Scope string
+
+// ScopeIngest is the scope of all routes of this package, which check the
+// credentials of their source themselves.
+const ScopeIngest Scope = "ingest"
+
+// Route is one entry of the table of routes.
+type Route struct {
+	Method  string
+	Pattern string // as net/http.ServeMux has it, without the method
+	Scope   Scope
+	Handler http.Handler
+}
+
+// Doors are the HTTP handlers of all sources.
+type Doors struct {
+	routes []Route
+}
+
+// New builds the doors of all sources. It reads the files of secrets.
+func New(log Log, opts Options) (*Doors, error) {
+	if log == nil || opts.Now == nil {
+		return nil, errors.New("ingest: a log and a clock are required")
+	}
+	if err := opts.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("ingest: configuration: %w", err)
+	}
+	m, err := newMetrics(opts.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	sh := &shell{Options: opts, log: log, room: room{limit: int64(opts.Config.Limits.InFlightBytes)}}
+	d := new(Doors)
+	for _, src := range Sources() {
+		keys, err := newKeyring(opts.Config.Sources[src.Name])
+		if err != nil {
+			return nil, fmt.Errorf("ingest: sources: %s: %w", src.Name, err)
+		}
+		first := door{shell: sh, source: src, keys: keys, metrics: m.of(src.Name), validity: opts.Config.validity(&src), answer: jsonAnswer}
+		d.add(src.door(), &first)
+		if src.Path != "" {
+			second := first
+			second.answer = src.Answer
+			d.add(src.Path, &second)
+		}
+	}
+	d.add(doorPrefix+"{source}", &noDoor{m.requests.WithLabelValues("unknown", "404")})
+	return d, nil
+}
+
+func (d *Doors) add(pattern string, h http.Handler) {
+	d.routes = append(d.routes, Route{http.MethodPost, pattern, ScopeIngest, h})
+}
+
+// Routes lists the routes to mount. The last one answers for sources that do
+// not exist.
+func (d *Doors) Routes() []Route { return d.routes }
+
+// shell is what the doors of all sources share.
+type shell struct {
+	Options
+	log  Log
+	room room
+}
+
+// door serves one source at one path.
+type door struct {
+	*shell
+	source   Source
+	keys     *keyring
+	metrics  *doorMetrics
+	validity time.Duration
+	answer   func(http.ResponseWriter, *Result) int
+}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := d.Now()
+	d.metrics.inFlight.Inc()
+	defer d.metrics.inFlight.Dec()
+	code := d.serve(w, r, start)
+	d.metrics.request(code, d.Now().Sub(start))
+}
+
+// serve answers r and returns the code.
+func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) int {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return plainAnswer(w, http.StatusMethodNotAllowed, "Alerts are sent with POST.")
+	}
+	if !d.keys.admits(r) {
+		return d.keys.challenge(w, d.source.Name)
+	}
+	deadline := start.Add(d.Config.Deadline)
+	ctx, cancel := context.WithTimeout(r.Context(), d.Config.Deadline)
+	defer cancel()
+
+	// A connection that has no deadlines, as in a test, is bounded by ctx alone.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(deadline)
+	b, err := receive(r, &d.room, &d.Config.Limits)
+	if err != nil {
+		return d.sendAgain(w, r, "the body could not be received", err)
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	d.metrics.bytes.Add(float64(len(b.text)))
+	defer b.release()
+	result, err := d.store(ctx, b)
+	if err != nil {
+		return d.sendAgain(w, r, "the log did not take the alerts", err)
+	}
+	d.account(&result, b.short != "")
+	return d.answer(w, &result)
+}
+
+// store makes b durable, one batch after the other.
+func (d *door) store(ctx context.Context, b *body) (Result, error) {
+	in := incoming{text: b.text, short: b.short}
+	return read(&d.source, in, alert.TimeOf(d.Now()), &d.Config.Limits, func(batch *Batch) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch.Validity = d.validity
+		return d.log.Append(ctx, batch)
+	})
+}
+
+// account counts what is durable now, and says so where not all was well.
+func (d *door) account(r *Result, short bool) {
+	d.metrics.stored(r)
+	if short {
+		d.metrics.cut.Inc()
+	}
+	if r.Quarantined == 0 {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("source", d.source.Name), zap.Int("accepted", r.Accepted), zap.Int("quarantined", r.Quarantined),
+		zap.String("reason", r.Errors[0].Reason), zap.Int("offset", r.Errors[0].Offset),
+	}
+	if r.defect != "" {
+		d.Logger.Error("a decoder panicked; the body is in quarantine", append(fields, zap.String("panic", r.defect))...)
+	} else {
+		d.Logger.Warn("a part of a request could not be read; it is in quarantine", fields...)
+	}
+	if d.OnQuarantine != nil {
+		d.OnQuarantine(d.source.Name, r)
+	}
+}
+
+// sendAgain answers 503: of what senders know, it is the code after which they
+// try again.
+func (d *door) sendAgain(w http.ResponseWriter, r *http.Request, what string, err error) int {
+	sentence := "Winnow cannot make alerts durable now; nothing is lost if this is sent again."
+	write := d.Logger.Error
+	switch {
+	case errors.Is(err, errNoRoom):
+		sentence = "Winnow is reading as many requests as it has memory for; send this again."
+		write = d.Logger.Warn
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		sentence = fmt.Sprintf("Winnow did not finish within %s; nothing is lost if this is sent again.", d.Config.Deadline)
+		write = d.Logger.Warn
+	case errors.Is(err, ErrUnavailable), r.Context().Err() != nil:
+		write = d.Logger.Warn
+	}
+	write("a request was answered 503: "+what, zap.String("source", d.source.Name), zap.Error(err))
+	w.Header().Set("Retry-After", "1")
+	return plainAnswer(w, http.StatusServiceUnavailable, sentence)
+}
+
+// jsonAnswer is the answer at /ingest/<name>: 200, since what could not be read
+// is stored as well and would not be readable the second time.
+func jsonAnswer(w http.ResponseWriter, r *Result) int {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_ = json.NewEncoder(w).Encode(r)
+	return http.StatusOK
+}
+
+func plainAnswer(w http.ResponseWriter, code int, sentence string) int {
+	http.Error(w, sentence, code)
+	return code
+}
+
+// noDoor answers for sources that do not exist.
+type noDoor struct{ requests prometheus.Counter }
+
+func (n *noDoor) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	n.requests.Inc()
+	plainAnswer(w, http.StatusNotFound, "There is no source of this name; there are "+sourceNames()+".")
+}

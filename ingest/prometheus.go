@@ -1,0 +1,231 @@
+package ingest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+var _ = add(Source{
+	Name: "prometheus",
+	Doc: "Prometheus, vmalert, Loki's ruler and whatever else sends to an Alertmanager: " +
+		"name Winnow under alerting.alertmanagers, it answers at /api/v2/alerts. " +
+		"A label value that is a number or a boolean is taken as its text.",
+	Path:   "/api/v2/alerts",
+	Answer: prometheusAnswer,
+	Decode: decodePrometheus,
+})
+
+// decodePrometheus reads the array of Alertmanager's POST /api/v2/alerts.
+func decodePrometheus(_ []byte, e *Emitter) error {
+	s := &e.scan
+	if s.peek() != '[' {
+		return &unreadable{offset: s.pos, reason: "the body is " + s.kind() + "; an array of alerts is wanted here"}
+	}
+	e.prometheusAlerts(&prometheusDialect)
+	return e.end()
+}
+
+// alertDialect is how a sender uses the form of alerts that Prometheus gave them
+// and Alertmanager's webhook, Grafana and others took over.
+type alertDialect struct {
+	list      string // JSON pointer of the array
+	hasStatus bool   // alerts say themselves whether they are resolved
+	settle    func(c *current, now alert.Time)
+}
+
+var prometheusDialect = alertDialect{settle: prometheusSettle}
+
+// prometheusSettle decides the state as Alertmanager does: an alert whose end
+// is not after now has ended.
+func prometheusSettle(c *current, now alert.Time) {
+	if c.EndsAt != 0 && c.EndsAt <= now {
+		c.Status = alert.Resolved
+	}
+	if c.StartsAt == 0 && c.Marks&alert.MarkClock == 0 {
+		c.StartsAt = c.EndsAt
+	}
+}
+
+// prometheusAlerts reads the array whose bracket peek has shown.
+func (e *Emitter) prometheusAlerts(d *alertDialect) {
+	s, c := &e.scan, &e.cur
+	s.open()
+	for i := 0; s.more(']'); i++ {
+		s.peek()
+		e.begin(d.list, i)
+		e.prometheusAlert(d.hasStatus)
+		d.settle(c, e.now)
+		if c.EndsAt != 0 && c.StartsAt > c.EndsAt { // no alert ends before it starts
+			c.StartsAt = 0
+			c.Marks |= alert.MarkClock
+		}
+		e.emit()
+	}
+}
+
+func (e *Emitter) prometheusAlert(hasStatus bool) {
+	s, c := &e.scan, &e.cur
+	if s.peek() != '{' {
+		e.fault(s.pos, "the alert is "+s.kind()+", not an object")
+		s.skip()
+		if s.failed() {
+			e.locate(e.pointerTo())
+		}
+		return
+	}
+	const labels, annotations, startsAt, endsAt, generatorURL, status = 1, 2, 4, 8, 16, 32
+	var key string
+	var seen uint8
+	for s.open(); s.more('}'); {
+		key = s.name()
+		var field uint8
+		switch key {
+		case "labels":
+			field = labels
+			e.prometheusPairs(&c.labels, key, e.limits.Labels)
+		case "annotations":
+			field = annotations
+			e.prometheusPairs(&c.annotations, key, e.limits.Annotations)
+		case "startsAt":
+			field = startsAt
+			c.StartsAt = e.prometheusTime(key)
+		case "endsAt":
+			field = endsAt
+			c.EndsAt = e.prometheusTime(key)
+		case "generatorURL":
+			field = generatorURL
+			c.GeneratorURL = e.prometheusText(key)
+		case "status":
+			if !hasStatus {
+				s.skip()
+				break
+			}
+			field = status
+			c.status = e.prometheusText(key)
+		default:
+			s.skip()
+		}
+		if seen&field != 0 {
+			c.Marks |= alert.MarkDuplicateKey
+		}
+		seen |= field
+	}
+	if s.failed() {
+		e.locate(e.pointerTo(key))
+	}
+}
+
+// prometheusPairs reads an object of strings into a range at the end of pairs.
+func (e *Emitter) prometheusPairs(at *span, key string, most int) {
+	s, c := &e.scan, &e.cur
+	if s.peek() != '{' {
+		e.prometheusNull(key, "an object")
+		return
+	}
+	from := len(e.pairs)
+	e.pairs = append(e.pairs, at.of(e.pairs)...) // of an object that came before under the same key
+	sorted := len(e.pairs) == from
+	isLabels := at == &c.labels
+	var name, before string
+	for s.open(); s.more('}'); {
+		before, name = name, s.name()
+		var value string
+		if s.peek() == '"' {
+			value = s.str()
+		} else if value = e.prometheusLiteral(isLabels, key, name); value == "" {
+			sorted = false // so that it is dropped
+		}
+		if len(name) > e.limits.LabelNameBytes || len(value) > e.limits.LabelValueBytes {
+			name, value = e.cutPair(name, value, isLabels)
+		}
+		sorted = sorted && value != "" && (before < name || len(e.pairs) == from)
+		e.pairs = append(e.pairs, alert.Label{Name: name, Value: value})
+		if len(e.pairs)-from > 4*most {
+			e.compact(from, most, isLabels)
+			sorted = false
+		}
+	}
+	if s.failed() {
+		e.locate(e.pointerTo(key, name))
+		return
+	}
+	if set := e.pairs[from:]; !sorted {
+		if order(&set) {
+			c.Marks |= alert.MarkDuplicateKey
+		}
+		e.pairs = e.pairs[:from+len(set)]
+	}
+	*at = span{from, len(e.pairs)}
+}
+
+// prometheusLiteral reads a value that is not a string. A sender that writes a
+// number or a boolean means its text. An object has none, so that an alert with
+// one for a label has no known identity; in an annotation it is kept as JSON.
+func (e *Emitter) prometheusLiteral(isLabel bool, key, name string) string {
+	s := &e.scan
+	switch c := s.peek(); {
+	case c == 'n':
+		s.literal()
+		return ""
+	case isLabel && (c == '{' || c == '['):
+		e.fault(s.pos, "the label's value is "+s.kind()+", not a string", key, name)
+	}
+	return s.raw()
+}
+
+func (e *Emitter) prometheusTime(key string) alert.Time {
+	s := &e.scan
+	if s.peek() != '"' {
+		e.prometheusNull(key, "a string")
+		return 0
+	}
+	t, ok := parseTime(s.str())
+	if !ok {
+		e.cur.Marks |= alert.MarkClock
+	}
+	return t
+}
+
+func (e *Emitter) prometheusText(key string) string {
+	s := &e.scan
+	if s.peek() != '"' {
+		e.prometheusNull(key, "a string")
+		return ""
+	}
+	return s.str()
+}
+
+// prometheusNull takes null for a member that is not there, and notes any other
+// value as a fault.
+func (e *Emitter) prometheusNull(key, want string) {
+	s := &e.scan
+	if s.peek() != 'n' {
+		e.fault(s.pos, key+" is "+s.kind()+", not "+want, key)
+	}
+	s.skip()
+}
+
+// prometheusAnswer answers as Alertmanager does, whose clients do not send
+// again: 200 without a body, or 400 with the reasons when the good alerts of
+// the request are stored and some were not good.
+func prometheusAnswer(w http.ResponseWriter, r *Result) int {
+	if r.Quarantined == 0 {
+		w.WriteHeader(http.StatusOK)
+		return http.StatusOK
+	}
+	var reasons []string
+	for _, p := range r.Errors {
+		reasons = append(reasons, p.String())
+	}
+	if more := r.Quarantined - len(r.Errors); more > 0 {
+		reasons = append(reasons, "and "+strconv.Itoa(more)+" more")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(strings.Join(reasons, "\n"))
+	return http.StatusBadRequest
+}

@@ -1,0 +1,172 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	discard := func(*Batch) error { return nil }
+	limits := testLimits()
+	f := func(source string, body []byte, alerts int) {
+		t.Helper()
+		src, _ := Lookup(source)
+		allocs := testing.AllocsPerRun(20, func() {
+			if r, err := Read(&src, body, testNow, &limits, discard); err != nil || r.Accepted != alerts {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("%s, %d alerts: %v allocations, want none", source, alerts, allocs)
+		}
+	}
+	f("alertmanager", webhookBody(1), 1)
+	f("alertmanager", webhookBody(64), 64)
+	f("prometheus", apiBody(256), 256)
+	f("prometheus", apiBody(3000), 3000) // several batches
+	f("prometheus", bytes.ReplaceAll(apiBody(256), []byte(`"severity":"warning","team":"payments"`), []byte(`"team":"\u0070ayments","severity":"warning","x":""`)), 256)
+}
+
+// TestBatches reads a body of many batches and compares it with the alerts read
+// one by one: what is carried from one batch to the next must not change.
+func TestBatches(t *testing.T) {
+	const n = 3000
+	src, _ := Lookup("alertmanager")
+	var alerts []string
+	for i := range n {
+		// Every third alert has strings that live in the arena, and labels out of
+		// order behind the annotations.
+		if alerts = append(alerts, webhookAlert(i)); i%3 == 0 {
+			alerts[i] = fmt.Sprintf(`{"annotations":{"summary":"line\n%d %s"},"labels":{"severity":"warning","pod":"p\u002d%d","alertname":"A"}}`, i, strings.Repeat("é\\t", i%200), i)
+		}
+	}
+	body := func(list ...string) []byte { return []byte(`{"alerts":[` + strings.Join(list, ",") + `]}`) }
+	all := readAll(t, &src, body(alerts...), testLimits())
+	if len(all.alerts) != n || len(all.batches) < n/MaxBatchAlerts+1 {
+		t.Fatalf("%d alerts in %d batches", len(all.alerts), len(all.batches))
+	}
+	for i := range alerts {
+		one := readAll(t, &src, body(alerts[i]), testLimits())
+		one.result, one.alerts = all.result, one.alerts[:1]
+		if got, want := (&reading{alerts: all.alerts[i : i+1]}).alertText(), (&reading{alerts: one.alerts}).alertText(); got != want {
+			t.Fatalf("alert %d:\n%s\nalone:\n%s", i, got, want)
+		}
+	}
+}
+
+func TestBatchesStayWithinTheirLimits(t *testing.T) {
+	f := func(what string, body []byte, entries, batches int) {
+		t.Helper()
+		src, _ := Lookup("prometheus")
+		r := readAll(t, &src, body, testLimits()) // checks each batch
+		if len(r.alerts)+len(r.quarantined) != entries || len(r.batches) != batches {
+			t.Errorf("%s: %d entries in batches %v, want %d in %d", what, len(r.alerts)+len(r.quarantined), r.batches, entries, batches)
+		}
+	}
+	list := func(n int, element string) []byte {
+		return []byte("[" + strings.Repeat(element+",", n-1) + element + "]")
+	}
+	big := `{"labels":{"alertname":"A"},"annotations":{"a":"` + strings.Repeat("x", 60<<10) + `"}}`
+	full := `{"labels":{"alertname":"A"},"annotations":` + strings.TrimSuffix(strings.Repeat(`"a%d":"`+strings.Repeat("x", 60<<10)+`",`, 5), ",") + `}}`
+	full = strings.Replace(fmt.Sprintf(full, 1, 2, 3, 4, 5), `"annotations":`, `"annotations":{`, 1)
+	f("none", []byte("[]"), 0, 0)
+	f("as many as fit", list(MaxBatchAlerts, `{"labels":{"a":"b"}}`), MaxBatchAlerts, 1)
+	f("one more", list(MaxBatchAlerts+1, `{"labels":{"a":"b"}}`), MaxBatchAlerts+1, 2)
+	f("big alerts", list(9, big), 9, 3)
+	f("alerts as big as can be", list(3, full), 3, 3)
+	f("bad and big", list(9, `{"labels":7,"annotations":"`+strings.Repeat("x", 60<<10)+`"}`), 9, 3)
+	f("a bad one over all limits", list(2, `"`+strings.Repeat("x", 2*MaxRawBytes)+`"`), 2, 2)
+}
+
+func TestARunOfBadAlertsIsKeptTogether(t *testing.T) {
+	const n = 1_000_000
+	src, _ := Lookup("prometheus")
+	body := []byte("[" + strings.Repeat("1,", n-1) + "1]")
+	r := readAll(t, &src, body, testLimits())
+	if r.result.Quarantined != n || len(r.quarantined) > detailedQuarantines+2*len(body)/MaxRawBytes+2 {
+		t.Errorf("%d bad alerts in %d entries", r.result.Quarantined, len(r.quarantined))
+	}
+	kept := 0
+	for _, q := range r.quarantined {
+		kept += bytes.Count(q.Raw, []byte("1"))
+	}
+	if kept != n || len(r.result.Errors) != maxProblems {
+		t.Errorf("%d of %d kept, %d named", kept, n, len(r.result.Errors))
+	}
+
+	mixed := "[" + strings.Repeat(`1,2,{"labels":{"a":"b"}},`, 300) + "3]"
+	r = readAll(t, &src, []byte(mixed), testLimits())
+	last := r.quarantined[len(r.quarantined)-1]
+	run := r.quarantined[len(r.quarantined)-2]
+	if string(last.Raw) != "3" || last.Alerts != 1 || string(run.Raw) != "1,2" || run.Alerts != 2 || run.Pointer != "/897" {
+		t.Errorf("a good alert between bad ones must end their run: %q, %q at %s", last.Raw, run.Raw, run.Pointer)
+	}
+}
+
+func TestAnErrorOfTheLogEndsTheReading(t *testing.T) {
+	full := errors.New("full")
+	for _, source := range []string{"alertmanager", "prometheus"} {
+		src, _ := Lookup(source)
+		body := map[string][]byte{"alertmanager": webhookBody(5000), "prometheus": apiBody(5000)}[source]
+		calls := 0
+		limits := testLimits()
+		_, err := Read(&src, body, testNow, &limits, func(*Batch) error {
+			if calls++; calls == 3 {
+				return full
+			}
+			return nil
+		})
+		if !errors.Is(err, full) || calls != 3 {
+			t.Errorf("%s: %v after %d batches, want %v after 3", source, err, calls, full)
+		}
+	}
+}
+
+func TestADecoderThatPanicsLosesNothing(t *testing.T) {
+	src := Source{Name: "broken", Decode: func(body []byte, e *Emitter) error {
+		e.scan.peek()
+		e.scan.open()
+		e.scan.more(']')
+		e.begin("", 0)
+		e.prometheusAlert(false)
+		e.emit()
+		panic("index out of range")
+	}}
+	body := []byte(`[{"labels":{"alertname":"A"}},{"labels":{"alertname":"B"}}]`)
+	r := readAll(t, &src, body, testLimits())
+	if len(r.alerts) != 1 || len(r.quarantined) != 1 || string(r.quarantined[0].Raw) != `,{"labels":{"alertname":"B"}}]` || !strings.Contains(r.result.defect, "index out of range") {
+		t.Errorf("%s%s", r.alertText(), r.quarantineText())
+	}
+}
+
+func TestAPanicOfTheLogIsNotTheDecoders(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "log" {
+			t.Errorf("recovered %v, want the log's own panic", p)
+		}
+	}()
+	src, _ := Lookup("prometheus")
+	limits := testLimits()
+	_, _ = Read(&src, apiBody(2000), testNow, &limits, func(*Batch) error { panic("log") })
+	t.Error("the panic was swallowed")
+}
+
+func TestSourcesAreSortedAndDocumented(t *testing.T) {
+	var names []string
+	for _, s := range Sources() {
+		names = append(names, s.Name)
+		if s.Doc == "" {
+			t.Errorf("%s has no documentation", s.Name)
+		}
+	}
+	if !slices.IsSorted(names) || !slices.Equal(names, []string{"alertmanager", "prometheus"}) {
+		t.Errorf("sources %v", names)
+	}
+	if _, ok := Lookup("nagios"); ok {
+		t.Error("found a source that does not exist")
+	}
+}

@@ -1,0 +1,191 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// scanAny reads text into the values that encoding/json gives with UseNumber.
+func scanAny(text []byte) (any, *scanner) {
+	s := new(scanner)
+	s.reset(text)
+	s.peek()
+	v := scanValue(s)
+	s.end()
+	return v, s
+}
+
+func scanValue(s *scanner) any {
+	switch s.peek() {
+	case '"':
+		return s.str()
+	case '{':
+		m := map[string]any{}
+		for s.open(); s.more('}'); {
+			k := s.name()
+			m[k] = scanValue(s)
+		}
+		return m
+	case '[':
+		l := []any{}
+		for s.open(); s.more(']'); {
+			l = append(l, scanValue(s))
+		}
+		return l
+	}
+	switch text := s.literal(); text {
+	case "null", "":
+		return nil
+	case "true":
+		return true
+	case "false":
+		return false
+	default:
+		return json.Number(text)
+	}
+}
+
+// jsonAny is the same by encoding/json.
+func jsonAny(text []byte) (any, error) {
+	var v any
+	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err := d.Decode(&v)
+	return v, err
+}
+
+// deepest is how deep the brackets of text may nest, strings not looked at.
+func deepest(text []byte) int { return bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) }
+
+func FuzzScan(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `[]`, ` [ 1 , -0.5e+7 , 0E1 , "a" , null , true , false , {"k" : [ ] } ] `, `{"a":1,"a":2}`, `{"a":{"b":[{}]}}`,
+		`"\u0041\ud83d\ude8b\ud83d\ud83dx\/\b\f\n\r\t\\\""`, `"\ude8b"`, `"\ud83d\u0041"`, "\"\xff\xc3\xa9\xe6\x9d\xb1\xe6\"", `"` + strings.Repeat("x", 40) + `é"`,
+		``, ` `, `{`, `[`, `"`, `"\`, `"\u12`, `"\x"`, "\"\n\"", `01`, `1.`, `-`, `+1`, `.5`, `1e`, `1e+`, `tru`, `nulll`, `[1,]`, `[,1]`, `{"a":1,}`, `{a:1}`,
+		`{"a" 1}`, `[1 2]`, `{} {}`, `[}`, `{]`, "\x00", "[1\x00]", `NaN`, `1e999`, "\ufeff{}", `{"a":1 "b":2}`, `[[[[`, `"\u00zz"`, `'a'`, `/**/1`, "[1,\v2]",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, s := scanAny(text)
+		want, err := jsonAny(text)
+		if (err == nil) == s.failed() && deepest(text) < maxDepth {
+			t.Fatalf("%q: encoding/json says %v, the scanner %q at %d", text, err, s.reason, s.offset)
+		}
+		if s.failed() {
+			if s.offset < 0 || s.offset > len(text) {
+				t.Fatalf("%q: fault at %d, outside of it", text, s.offset)
+			}
+			return
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q:\n got %#v\nwant %#v", text, got, want)
+		}
+		skipped := new(scanner)
+		skipped.reset(text)
+		skipped.skip()
+		if skipped.end(); skipped.failed() && deepest(text) < maxDepth {
+			t.Fatalf("%q: read, but skipping fails: %s", text, skipped.reason)
+		}
+	})
+}
+
+func TestScannerNamesTheFault(t *testing.T) {
+	f := func(text, reason string, offset int) {
+		t.Helper()
+		if _, s := scanAny([]byte(text)); s.reason != reason || s.offset != offset {
+			t.Errorf("%q: %q at %d, want %q at %d", text, s.reason, s.offset, reason, offset)
+		}
+	}
+	f(``, "the body ends where a value should stand", 0)
+	f(`{"a":1,}`, `'}' where a name in quotes should stand`, 7)
+	f(`{"a" 1}`, `'1' where a colon should stand`, 5)
+	f(`[1 2]`, `'2' where a comma or the closing ] should stand`, 3)
+	f(`{"a":1`, "the body ends where a comma or the closing } should stand", 6)
+	f(`[tru]`, `']' where the rest of true should stand`, 4)
+	f(`[1.]`, `']' where a digit should stand`, 3)
+	f(`"a`, "the body ends within a string", 2)
+	f(`"a\q"`, "a string holds an escape that JSON does not have", 2)
+	f("\"a\tb\"", "a string holds a control character that is not escaped", 2)
+	f("[1,\xff]", "byte 0xff where a value should stand", 3)
+	f(`[] []`, "the JSON value has ended, but the body goes on", 3)
+}
+
+func TestScannerDepth(t *testing.T) {
+	nest := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
+	f := func(n int, reason string) {
+		t.Helper()
+		s := new(scanner)
+		s.reset(nest(n))
+		s.skip()
+		if s.end(); s.reason != reason {
+			t.Errorf("%d deep: %q, want %q", n, s.reason, reason)
+		}
+	}
+	f(maxDepth, "")
+	f(maxDepth+1, "values nest more than 512 deep")
+	f(1<<20, "values nest more than 512 deep")
+}
+
+func TestStringsAliasTheTextUnlessTheyCannot(t *testing.T) {
+	f := func(text string, alias bool) {
+		t.Helper()
+		b := []byte(text)
+		s := new(scanner)
+		s.reset(b)
+		s.peek()
+		got := s.str()
+		if inside := unsafe.StringData(got) == &b[1]; inside != alias || s.failed() {
+			t.Errorf("%s: alias %v, want %v (%s)", text, inside, alias, s.reason)
+		}
+	}
+	f(`"plain"`, true)
+	f(`"longer than a word of eight bytes"`, true)
+	f(`"東京 is valid UTF-8"`, true)
+	f(`"a\nb"`, false)
+	f("\"a\xffb\"", false)
+}
+
+// TestArenaKeepsWhatItGave reads strings with escapes through several growths
+// of the arena: those read before must stay what they were.
+func TestArenaKeepsWhatItGave(t *testing.T) {
+	var s scanner
+	var got []string
+	for n := range 2000 {
+		s.reset([]byte(`"` + strings.Repeat("x", n%97) + `\n"`))
+		s.peek()
+		got = append(got, s.str())
+	}
+	for n, g := range got {
+		if want := strings.Repeat("x", n%97) + "\n"; g != want {
+			t.Fatalf("string %d: %q, want %q", n, g, want)
+		}
+	}
+}
+
+// TestPlainStopsAtEveryByte puts each byte at each place of two words.
+func TestPlainStopsAtEveryByte(t *testing.T) {
+	for c := range 256 {
+		stops := c < ' ' || c == '"' || c == '\\' || c >= 0x80
+		for at := range 16 {
+			for _, before := range []byte{' ', '!', '#', '[', ']', 0x7f} {
+				b := bytes.Repeat([]byte{before}, 16)
+				b[at] = byte(c)
+				want := len(b)
+				if stops {
+					want = at
+				}
+				if got := plain(b, 0); got != want {
+					t.Fatalf("%q: %d, want %d", b, got, want)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,239 @@
+// Package node puts a whole Winnow together: log, engine, enrichers, sinks and
+// web server, from one configuration. It decides the order in which they start
+// and stop, and nothing else.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	commoncfg "github.com/prometheus/common/config"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/enrich"
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/internal/web"
+	"github.com/winnowhq/winnow/sinks"
+)
+
+// Options of a Node.
+type Options struct {
+	// Load reads the configuration, at the start and at each reload.
+	Load func() (*config.Config, error)
+
+	// Stream says where the log is. Its Logger is filled in.
+	Stream stream.Options
+
+	// ExternalURL is where people find this Winnow; pages link to it.
+	ExternalURL *url.URL
+	Version     string
+
+	Stdout     io.Writer // of stdout sinks; os.Stdout when nil
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+
+	// HTTP is applied to every integration that speaks HTTP.
+	HTTP []commoncfg.HTTPClientOption
+}
+
+// stopTimeout bounds each step of stopping.
+const stopTimeout = 10 * time.Second
+
+// Node is a running Winnow.
+type Node struct {
+	opts     Options
+	log      *zap.Logger
+	config   *config.Config
+	stream   *stream.Stream
+	engine   *engine.Engine
+	sinks    *sinks.Dispatcher
+	delivery *delivery
+	web      *web.Server
+
+	reloading sync.Mutex
+	cancel    context.CancelFunc
+	ended     chan struct{}
+	err       error // of the engine, once ended is closed
+}
+
+// Start opens the log and begins to work. It returns as soon as alerts can be
+// accepted; Ready is closed once the past has been caught up with.
+func Start(ctx context.Context, o Options) (*Node, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.Registerer == nil {
+		reg := prometheus.NewRegistry()
+		o.Registerer, o.Gatherer = reg, reg
+	}
+	n := &Node{opts: o, log: o.Logger, ended: make(chan struct{})}
+	if err := n.start(ctx); err != nil {
+		if n.stream != nil {
+			err = errors.Join(err, n.stream.Close())
+		}
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) (err error) {
+	if n.config, err = n.opts.Load(); err != nil {
+		return err
+	}
+	parts, err := n.build(n.config)
+	if err != nil {
+		return err
+	}
+	n.opts.Stream.Logger = n.log
+	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
+		return err
+	}
+	n.sinks = sinks.NewDispatcher(sinks.Options{
+		Receipt: func(r correlate.Receipt) { n.engine.Report(r) }, Logger: n.log, Registerer: n.opts.Registerer,
+	})
+	n.sinks.Set(parts.receivers)
+	n.delivery = newDelivery(n.sinks, parts.enrich)
+	n.engine, err = engine.New(ctx, engine.Options{
+		Stream: n.stream, Policy: &n.config.Policy, PolicyHash: n.config.Hash, Deliver: n.delivery.take, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	doors, err := n.doors(n.config)
+	if err != nil {
+		return err
+	}
+	n.web = web.New(web.Options{
+		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
+		Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
+	})
+	n.web.Configure(n.config, doors.Routes())
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	go func() {
+		defer close(n.ended)
+		n.err = n.engine.Run(runCtx)
+	}()
+	return nil
+}
+
+// parts is what a configuration makes beside the policy.
+type parts struct {
+	receivers sinks.Receivers
+	enrich    *enrich.Pipeline
+}
+
+func (n *Node) build(c *config.Config) (parts, error) {
+	receivers, err := sinks.Build(c.Alertmanager, c.Winnow.Sinks, sinks.BuildOptions{
+		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP,
+	})
+	if err != nil {
+		return parts{}, err
+	}
+	pipeline, err := enrich.New(c.Winnow.Enrich, enrich.Options{Registerer: n.opts.Registerer, Logger: n.log})
+	if err != nil {
+		return parts{}, err
+	}
+	return parts{receivers, pipeline}, nil
+}
+
+func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
+	return ingest.New(n.stream, ingest.Options{
+		Config: c.Winnow.Ingest, Now: time.Now, Registerer: n.opts.Registerer, Logger: n.log,
+	})
+}
+
+// Handler serves everything that this node has to say.
+func (n *Node) Handler() http.Handler { return n.web }
+
+// Ready is closed once the log has been replayed.
+func (n *Node) Ready() <-chan struct{} { return n.engine.Ready() }
+
+// Done is closed when the node has ended by itself; Err then says why.
+func (n *Node) Done() <-chan struct{} { return n.ended }
+
+// Err is why the engine ended.
+func (n *Node) Err() error { return n.err }
+
+// Engine is the node's engine.
+func (n *Node) Engine() *engine.Engine { return n.engine }
+
+// Reload reads the configuration again. A broken one changes nothing.
+func (n *Node) Reload(ctx context.Context) error {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	err := n.reload(ctx)
+	if err != nil {
+		n.web.Reloaded(err, time.Now())
+		n.log.Error("reload failed; the configuration in force stays", zap.Error(err))
+		return err
+	}
+	n.log.Info("configuration reloaded", zap.String("hash", n.config.Hash))
+	return nil
+}
+
+func (n *Node) reload(ctx context.Context) error {
+	c, err := n.opts.Load()
+	if err != nil {
+		return err
+	}
+	doors, err := n.doors(c)
+	if err != nil {
+		return err
+	}
+	p, err := n.build(c)
+	if err != nil {
+		return err
+	}
+	// The sinks first: a notification of the new policy must find its receiver.
+	n.sinks.Set(p.receivers)
+	if err := n.engine.SetPolicy(ctx, &c.Policy, c.Hash); err != nil {
+		if old, buildErr := n.build(n.config); buildErr == nil {
+			n.sinks.Set(old.receivers)
+			old.enrich.Close()
+		}
+		p.enrich.Close()
+		return err
+	}
+	n.delivery.pipeline.Swap(p.enrich).Close()
+	n.config = c
+	n.web.Configure(c, doors.Routes())
+	return nil
+}
+
+// Stop ends the node in order: what is under way at the sinks may end and is
+// written to the log, then the engine stops, then the log closes. Requests must
+// have ended before. What is not delivered is delivered by the next life.
+func (n *Node) Stop() error {
+	n.delivery.close()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err := n.sinks.Close(ctx)
+	n.cancel()
+	<-n.ended
+	n.delivery.pipeline.Load().Close()
+	return errors.Join(err, n.err, wrap("close the log", n.stream.Close()))
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

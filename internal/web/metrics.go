@@ -1,0 +1,125 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/ledger"
+)
+
+// registerMetrics registers what the web server knows and what it can ask the
+// engine for.
+func (s *Server) registerMetrics() {
+	s.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "winnow_config_last_reload_successful", Help: "1 when the last attempt to load the configuration succeeded.",
+	})
+	s.reloadTime = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "winnow_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was loaded.",
+	})
+	s.opts.Registerer.MustRegister(s.reloadOK, s.reloadTime, newBooks(s.opts.Engine, s.opts.Version))
+}
+
+// Reloaded notes how an attempt to load the configuration ended.
+func (s *Server) Reloaded(err error, at time.Time) {
+	if err != nil {
+		s.reloadOK.Set(0)
+		return
+	}
+	s.reloadOK.Set(1)
+	s.reloadTime.Set(float64(at.UnixNano()) / 1e9)
+}
+
+// books collects the accounts when they are scraped. A shard that is too busy
+// to answer leaves them out; up stays with the scrape.
+type books struct {
+	engine *engine.Engine
+
+	info, deliveries, onsets, incidents, notifications, pages, swallowed, balanced, disposition *prometheus.Desc
+	live, open, logSeq, lag, faults, ticks, commits, handed                                     *prometheus.Desc
+	version                                                                                     string
+}
+
+const scrapeTimeout = 5 * time.Second
+
+func newBooks(e *engine.Engine, version string) *books {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("winnow_"+name, help, labels, nil)
+	}
+	return &books{
+		engine: e, version: version,
+		info:          d("build_info", "Always 1; the label says which version runs.", "version"),
+		deliveries:    d("ledger_deliveries_total", "Alerts as sent, re-sends included (E of the funnel)."),
+		onsets:        d("ledger_onsets_total", "Distinct alerts times their episodes (O)."),
+		incidents:     d("ledger_incidents_total", "Incidents opened (I)."),
+		notifications: d("ledger_notifications_total", "Notifications accepted by a sink (N)."),
+		pages:         d("ledger_pages_total", "Pages accepted by a sink (P)."),
+		swallowed:     d("ledger_swallowed_criticals", "Critical episodes nobody was told of, without a reason that accounts for it. Must be 0."),
+		balanced:      d("ledger_balanced", "1 when deliveries equal the sum of their dispositions."),
+		disposition:   d("ledger_dispositions", "Deliveries by what became of them.", "disposition"),
+		live:          d("engine_live_alerts", "Alerts known, those that ended within the last hour included."),
+		open:          d("engine_open_incidents", "Incidents open."),
+		logSeq:        d("engine_log_sequence", "Log message applied last."),
+		lag:           d("engine_log_lag_messages", "Log messages not yet applied."),
+		faults:        d("engine_log_faults_total", "Log and outbox messages missing or unreadable. Must be 0."),
+		ticks:         d("engine_ticks_total", "Ticks published."),
+		commits:       d("engine_commits_total", "Commit records written to the outbox."),
+		handed:        d("engine_notifications_total", "Notifications handed to the sinks."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (b *books) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(b, to) }
+
+// Collect implements prometheus.Collector.
+func (b *books) Collect(to chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(b.info, 1, b.version)
+	st := b.engine.Stats()
+	gauge(b.lag, float64(st.Lag.Load()))
+	counter(b.faults, st.Faults.Load())
+	counter(b.ticks, st.Ticks.Load())
+	counter(b.commits, st.Commits.Load())
+	counter(b.handed, st.Delivered.Load())
+
+	var t ledger.Totals
+	var live, open int
+	var seq uint64
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	if b.engine.Query(ctx, func(sh *engine.Shard) {
+		t, live, open, seq = sh.Ledger.Totals(), sh.Core.Live(), sh.Core.Groups(), sh.Seq()
+	}) != nil {
+		return
+	}
+	counter(b.deliveries, t.Deliveries)
+	counter(b.onsets, t.Onsets)
+	counter(b.incidents, t.Incidents)
+	counter(b.notifications, t.Notifications)
+	counter(b.pages, t.Pages)
+	gauge(b.swallowed, float64(t.SwallowedCriticals))
+	gauge(b.balanced, boolean(t.Balanced))
+	for d, n := range t.Dispositions {
+		if d := correlate.Disposition(d); d != correlate.NoDisposition {
+			gauge(b.disposition, float64(n), d.String())
+		}
+	}
+	gauge(b.live, float64(live))
+	gauge(b.open, float64(open))
+	gauge(b.logSeq, float64(seq))
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,143 @@
+// Package web serves what Winnow has to say over HTTP: the doors of the sources,
+// health, metrics, the noise report and the explanation of an alert.
+//
+// It decides who may call what: every route declares a scope. It never touches
+// the state of a shard but through the engine's queries.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+// Scopes of the routes beside ingest.ScopeIngest. They are declared for each
+// route; until users and roles exist, the listener's own rule guards them: it
+// is on loopback, or was told by name to be open.
+const (
+	ScopeOpen  ingest.Scope = "open"  // health: says nothing about anybody's alerts
+	ScopeRead  ingest.Scope = "read"  // alerts, incidents, reports, metrics
+	ScopeAdmin ingest.Scope = "admin" // changes what is in force
+)
+
+// Options of a Server.
+type Options struct {
+	Engine     *engine.Engine
+	Stream     *stream.Stream
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+
+	// Reload reads the configuration again.
+	Reload func(context.Context) error
+
+	Version string
+	Logger  *zap.Logger
+}
+
+// queryTimeout bounds how long a reader waits for the shard.
+const queryTimeout = 10 * time.Second
+
+// Server is an http.Handler. Its routes follow the configuration.
+type Server struct {
+	opts   Options
+	own    []ingest.Route
+	mux    atomic.Pointer[http.ServeMux]
+	routes atomic.Pointer[[]ingest.Route]
+	config atomic.Pointer[config.Config]
+
+	reloadOK   prometheus.Gauge
+	reloadTime prometheus.Gauge
+}
+
+// New returns a server. Configure gives it its doors.
+func New(o Options) *Server {
+	s := &Server{opts: o}
+	s.registerMetrics()
+	s.own = []ingest.Route{
+		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
+		{Method: http.MethodGet, Pattern: "/-/ready", Scope: ScopeOpen, Handler: http.HandlerFunc(s.ready)},
+		{Method: http.MethodPost, Pattern: "/-/reload", Scope: ScopeAdmin, Handler: http.HandlerFunc(s.reload)},
+		{Method: http.MethodGet, Pattern: "/metrics", Scope: ScopeRead, Handler: promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})},
+		{Method: http.MethodGet, Pattern: "/api/v1/report", Scope: ScopeRead, Handler: http.HandlerFunc(s.report)},
+		{Method: http.MethodGet, Pattern: "/api/v1/incidents", Scope: ScopeRead, Handler: http.HandlerFunc(s.incidents)},
+		{Method: http.MethodGet, Pattern: "/api/v1/explain/{id}", Scope: ScopeRead, Handler: http.HandlerFunc(s.explain)},
+		{Method: http.MethodGet, Pattern: "/api/v1/status", Scope: ScopeRead, Handler: http.HandlerFunc(s.status)},
+		{Method: http.MethodGet, Pattern: "/{$}", Scope: ScopeOpen, Handler: http.HandlerFunc(s.front)},
+	}
+	return s
+}
+
+// Configure puts a configuration and its doors in force.
+func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
+	routes := slices.Concat(doors, s.own)
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		mux.Handle(r.Method+" "+r.Pattern, r.Handler)
+	}
+	s.config.Store(c)
+	s.routes.Store(&routes)
+	s.mux.Store(mux)
+	s.Reloaded(nil, time.Now())
+}
+
+// Routes is the table of routes in force.
+func (s *Server) Routes() []ingest.Route { return *s.routes.Load() }
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Load().ServeHTTP(w, r) }
+
+func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
+	if err := s.opts.Stream.Health(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "Winnow is healthy.")
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-s.opts.Engine.Ready():
+		fmt.Fprintln(w, "Winnow is ready.")
+	default:
+		http.Error(w, "the log is being replayed; alerts are accepted meanwhile", http.StatusServiceUnavailable)
+	}
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if err := s.opts.Reload(r.Context()); err != nil {
+		http.Error(w, "reload failed; the configuration in force stays:\n"+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintln(w, "reloaded")
+}
+
+// query runs f on the shard and answers 503 when the shard is too busy.
+func (s *Server) query(w http.ResponseWriter, r *http.Request, f func(*engine.Shard)) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), queryTimeout)
+	defer cancel()
+	if err := s.opts.Engine.Query(ctx, f); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return false
+	}
+	return true
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the reader has gone; there is nobody to tell
+}

@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+)
+
+// episode is one firing of an alert, from its onset on.
+type episode struct {
+	since    alert.Time // when the onset came
+	until    alert.Time // Pending: when the page is due
+	dim      uint32
+	now      correlate.Disposition
+	severity alert.Severity
+	paged    alert.Severity
+	ended    bool // over, but its page was not decided yet
+}
+
+// episodes follows open episodes: for their length, and, of the critical ones,
+// for whether somebody heard of them.
+type episodes struct {
+	open     map[alert.Fingerprint]episode
+	critical map[alert.Fingerprint]struct{} // of the open ones
+
+	ended, short, shortTold uint64 // measured, under SelfResolved, and of those paged or grouped
+
+	swallowed, belowThreshold criticals
+}
+
+func newEpisodes() episodes {
+	return episodes{open: map[alert.Fingerprint]episode{}, critical: map[alert.Fingerprint]struct{}{}}
+}
+
+func (es *episodes) begin(r *correlate.Row) {
+	if old, ok := es.open[r.Fingerprint]; ok {
+		// Its end was never told. It is judged as it stands, lest a new onset
+		// hide that nobody heard of the old one.
+		es.settle(r.Fingerprint, old, r.At)
+	}
+	if r.Severity != alert.Critical && len(es.open)-len(es.critical) >= MaxEpisodes {
+		return
+	}
+	es.put(r.Fingerprint, episode{since: r.At, until: r.Until, dim: r.Dim, now: r.Now, severity: r.Severity, paged: r.Paged})
+}
+
+func (es *episodes) move(r *correlate.Row) {
+	e, ok := es.open[r.Fingerprint]
+	if !ok {
+		return
+	}
+	e.now, e.until, e.paged = r.Now, r.Until, r.Paged
+	if e.ended && !waits(e.now) {
+		es.settle(r.Fingerprint, e, r.At)
+		return
+	}
+	es.open[r.Fingerprint] = e
+}
+
+func (es *episodes) end(r *correlate.Row) {
+	e, ok := es.open[r.Fingerprint]
+	if !ok || e.ended {
+		return
+	}
+	if r.Now != correlate.NoDisposition {
+		e.now = r.Now
+	}
+	if r.Paged != alert.Unset {
+		e.paged = r.Paged
+	}
+	es.ended++
+	if r.At.Sub(e.since) < SelfResolved {
+		es.short++
+		if e.now == correlate.Paged || e.now == correlate.Grouped {
+			es.shortTold++
+		}
+	}
+	if e.severity == alert.Critical && waits(e.now) {
+		e.ended = true // what becomes of it is still to be told
+		es.open[r.Fingerprint] = e
+		return
+	}
+	es.settle(r.Fingerprint, e, r.At)
+}
+
+// waits reports whether d is a disposition that another has to follow.
+func waits(d correlate.Disposition) bool { return d == correlate.Pending || d == correlate.Held }
+
+func (es *episodes) put(fp alert.Fingerprint, e episode) {
+	es.open[fp] = e
+	if e.severity == alert.Critical {
+		es.critical[fp] = struct{}{}
+	}
+}
+
+// settle closes an episode and judges it.
+func (es *episodes) settle(fp alert.Fingerprint, e episode, at alert.Time) {
+	delete(es.open, fp)
+	delete(es.critical, fp)
+	switch e.judge(at) {
+	case swallowed:
+		es.swallowed.add(critical{fp, e, false})
+	case belowThreshold:
+		es.belowThreshold.add(critical{fp, e, false})
+	}
+}
+
+type judgement uint8
+
+const (
+	excused judgement = iota
+	swallowed
+	belowThreshold
+)
+
+// judge says whether a critical episode is accounted for at the time at: told
+// to somebody as critical, kept back by a person's decision or a named alert,
+// over before its page was due, or not due yet.
+func (e *episode) judge(at alert.Time) judgement {
+	if e.severity != alert.Critical {
+		return excused
+	}
+	switch e.now {
+	case correlate.Paged, correlate.Silenced, correlate.Inhibited, correlate.Muted, correlate.ResolvedBeforePage:
+		return excused
+	case correlate.Grouped:
+		if e.paged == alert.Critical {
+			return excused
+		}
+	case correlate.Pending:
+		if e.until >= at {
+			return excused
+		}
+	case correlate.BelowThreshold:
+		return belowThreshold
+	}
+	return swallowed
+}
+
+// standing counts the open critical episodes that are not accounted for.
+func (es *episodes) standing(at alert.Time) (swallowedOnes, belowOnes uint64) {
+	// order: counts only
+	for fp := range es.critical {
+		e := es.open[fp]
+		switch e.judge(at) {
+		case swallowed:
+			swallowedOnes++
+		case belowThreshold:
+			belowOnes++
+		}
+	}
+	return swallowedOnes, belowOnes
+}
+
+// list returns the latest MaxListed criticals judged as j, ended or standing,
+// in the order of their onsets.
+func (es *episodes) list(j judgement, at alert.Time) []critical {
+	of := &es.swallowed
+	if j == belowThreshold {
+		of = &es.belowThreshold
+	}
+	out := slices.Clone(of.latest)
+	// order: sorted below
+	for fp := range es.critical {
+		if e := es.open[fp]; e.judge(at) == j {
+			out = append(out, critical{fp, e, !e.ended})
+		}
+	}
+	slices.SortFunc(out, func(a, b critical) int {
+		return cmp.Or(cmp.Compare(a.e.since, b.e.since), cmp.Compare(a.fp, b.fp), cmp.Compare(a.e.now, b.e.now))
+	})
+	return out[max(0, len(out)-MaxListed):]
+}
+
+// critical is an episode to be listed.
+type critical struct {
+	fp       alert.Fingerprint
+	e        episode
+	standing bool
+}
+
+// criticals counts all and keeps the latest.
+type criticals struct {
+	n      uint64
+	latest []critical
+}
+
+func (cs *criticals) add(c critical) {
+	cs.n++
+	if len(cs.latest) == MaxListed {
+		cs.latest = slices.Delete(cs.latest, 0, 1)
+	}
+	cs.latest = append(cs.latest, c)
+}

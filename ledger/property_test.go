@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// oracle keeps every delivery, episode and receipt and counts them anew each
+// time it is asked. It draws rows that are consistent, as correlate's are.
+type oracle struct {
+	l    *Ledger
+	rows []correlate.Row
+	now  alert.Time
+
+	deliveries []oracleDelivery
+	episodes   []*oracleEpisode
+	latest     map[alert.Fingerprint]*oracleEpisode
+	accepted   map[string]bool
+	pages      map[string]bool
+	incidents  uint64
+}
+
+type oracleDelivery struct {
+	dim uint32
+	now correlate.Disposition
+}
+
+type oracleEpisode struct {
+	fp       alert.Fingerprint
+	dim      uint32
+	delivery int // the one that began it
+	paged    alert.Severity
+	until    alert.Time
+	ended    bool
+	judged   alert.Time // superseded by another episode at this time; 0 while it is not
+}
+
+func newOracle() *oracle {
+	return &oracle{l: open(), now: start, latest: map[alert.Fingerprint]*oracleEpisode{}, accepted: map[string]bool{}, pages: map[string]bool{}}
+}
+
+func (o *oracle) fold(r correlate.Row) {
+	r.At = o.now
+	o.rows = append(o.rows, r)
+	o.l.Fold(&r)
+}
+
+func (o *oracle) deliver(dim uint32, now correlate.Disposition) {
+	o.deliveries = append(o.deliveries, oracleDelivery{dim, now})
+}
+
+// fates are what may become of an onset.
+var fates = []correlate.Disposition{
+	correlate.Pending, correlate.Paged, correlate.Grouped, correlate.Held, correlate.Flapping, correlate.Silenced,
+	correlate.Inhibited, correlate.Muted, correlate.ResolvedBeforePage, correlate.BelowThreshold, correlate.Storm,
+}
+
+func (o *oracle) actions() map[string]func(*rapid.T) {
+	fps := rapid.Custom(func(t *rapid.T) alert.Fingerprint { return alert.Fingerprint(rapid.IntRange(1, 6).Draw(t, "alert")) })
+	dimOf := func(fp alert.Fingerprint) uint32 { return uint32(fp) % 3 }
+	fate := rapid.SampledFrom(fates)
+	paged := rapid.SampledFrom([]alert.Severity{alert.Unset, alert.Warning, alert.Critical})
+	return map[string]func(*rapid.T){
+		"time": func(t *rapid.T) {
+			o.now = o.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "seconds")) * time.Second)
+			o.fold(correlate.Row{Action: correlate.Adjusted})
+		},
+		"onset": func(t *rapid.T) {
+			fp := fps.Draw(t, "fp")
+			old := o.latest[fp]
+			if old != nil && !old.ended {
+				t.Skip("fires already")
+			}
+			verdict := dedupe.First
+			if old != nil {
+				verdict = dedupe.Reopened
+				old.judged = o.now
+			}
+			e := &oracleEpisode{fp: fp, dim: dimOf(fp), delivery: len(o.deliveries), paged: paged.Draw(t, "paged"), until: o.now.Add(30 * time.Second)}
+			d := fate.Draw(t, "fate")
+			o.episodes, o.latest[fp] = append(o.episodes, e), e
+			o.deliver(e.dim, d)
+			o.fold(correlate.Row{Action: correlate.Delivered, Verdict: verdict, Fingerprint: fp, Dim: e.dim, Severity: dims(e.dim).Severity, Now: d, Paged: e.paged, Until: e.until})
+		},
+		"repeats": func(t *rapid.T) {
+			dim, n := dimOf(fps.Draw(t, "fp")), rapid.IntRange(0, 5).Draw(t, "n")
+			for range n {
+				o.deliver(dim, correlate.Repeat)
+			}
+			if rapid.Bool().Draw(t, "in bulk") {
+				o.l.FoldRepeats(o.now, dim, uint64(n))
+				return
+			}
+			for range n {
+				o.fold(correlate.Row{Action: correlate.Delivered, Verdict: dedupe.Repeat, Dim: dim, Now: correlate.Repeat})
+			}
+		},
+		"move": func(t *rapid.T) {
+			e := o.latest[fps.Draw(t, "fp")]
+			if e == nil || e.ended && !waits(o.deliveries[e.delivery].now) {
+				t.Skip("nothing to move")
+			}
+			was, now := o.deliveries[e.delivery].now, fate.Draw(t, "fate")
+			o.deliveries[e.delivery].now = now
+			e.paged, e.until = paged.Draw(t, "paged"), o.now.Add(time.Minute)
+			o.fold(correlate.Row{Action: correlate.Moved, Fingerprint: e.fp, Dim: e.dim, Severity: dims(e.dim).Severity, Was: was, Now: now, Paged: e.paged, Until: e.until})
+		},
+		"end": func(t *rapid.T) {
+			e := o.latest[fps.Draw(t, "fp")]
+			if e == nil || e.ended {
+				t.Skip("nothing to end")
+			}
+			e.ended = true
+			if rapid.Bool().Draw(t, "by its sender") {
+				o.deliver(e.dim, correlate.Closed)
+				o.fold(correlate.Row{Action: correlate.Delivered, Verdict: dedupe.Resolved, Fingerprint: e.fp, Dim: e.dim, Now: correlate.Closed})
+			}
+			o.fold(correlate.Row{Action: correlate.Ended, Fingerprint: e.fp, Dim: e.dim, Severity: dims(e.dim).Severity, Now: o.deliveries[e.delivery].now, Paged: e.paged})
+		},
+		"unreadable": func(*rapid.T) {
+			o.deliver(3, correlate.Quarantined)
+			o.fold(correlate.Row{Action: correlate.Delivered, Dim: 3, Now: correlate.Quarantined})
+		},
+		"incident": func(*rapid.T) {
+			o.incidents++
+			o.fold(correlate.Row{Action: correlate.IncidentOpened, Incident: o.incidents})
+		},
+		"receipt": func(t *rapid.T) {
+			r := receipt(rapid.Uint64Range(1, 4).Draw(t, "incident"), rapid.Uint32Range(1, 4).Draw(t, "revision"), 0,
+				rapid.SampledFrom([]string{"a", "b"}).Draw(t, "integration"), rapid.SampledFrom([]correlate.Outcome{correlate.Accepted, correlate.Failed}).Draw(t, "outcome"))
+			r.Kind = correlate.Kind(r.Revision%2 + 1)
+			if name := fmt.Sprintf("%d/%d", r.Incident, r.Revision); r.Outcome == correlate.Accepted {
+				o.accepted[name+r.Integration] = true
+				if r.Kind == correlate.Page {
+					o.pages[name] = true
+				}
+			}
+			o.l.FoldReceipt(r)
+		},
+		"": o.check,
+	}
+}
+
+// swallowed judges all episodes ever, by the words of the definition.
+func (o *oracle) swallowed() (swallowedOnes, below uint64) {
+	for _, e := range o.episodes {
+		if dims(e.dim).Severity != alert.Critical {
+			continue
+		}
+		now := o.now
+		if e.judged != 0 {
+			now = e.judged
+		}
+		switch d := o.deliveries[e.delivery].now; {
+		case d == correlate.BelowThreshold:
+			below++
+		case d == correlate.Held, d == correlate.Flapping, d == correlate.Storm,
+			d == correlate.Grouped && e.paged != alert.Critical,
+			d == correlate.Pending && now > e.until:
+			swallowedOnes++
+		}
+	}
+	return swallowedOnes, below
+}
+
+func (o *oracle) check(t *rapid.T) {
+	want := Totals{
+		Deliveries: uint64(len(o.deliveries)), Onsets: uint64(len(o.episodes)), Incidents: o.incidents,
+		Notifications: uint64(len(o.accepted)), Pages: uint64(len(o.pages)), Balanced: true,
+	}
+	for _, d := range o.deliveries {
+		want.Dispositions[d.now]++
+	}
+	want.Pending = want.Dispositions[correlate.Pending] + want.Dispositions[correlate.Held]
+	want.SwallowedCriticals, want.CriticalBelowThreshold = o.swallowed()
+	if got := o.l.Totals(); got != want {
+		t.Fatalf("got  %+v\nwant %+v", got, want)
+	}
+	r := o.l.Report(2)
+	for _, s := range r.BySource {
+		var n uint64
+		for _, d := range o.deliveries {
+			if dims(d.dim).Source == s.Source {
+				n++
+			}
+		}
+		if s.Deliveries != n || !s.Balanced {
+			if s.Source != "(other)" { // where pages without a known alert stand
+				t.Fatalf("source %+v: want %d deliveries, balanced", s, n)
+			}
+		}
+	}
+	if r.accounted() != r.Deliveries {
+		t.Fatalf("%d delivered, %d accounted for", r.Deliveries, r.accounted())
+	}
+}
+
+func TestTheBooksAlwaysBalance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOracle()
+		t.Repeat(o.actions())
+	})
+}
+
+func TestTheSameRowsGiveTheSameReport(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOracle()
+		actions := o.actions()
+		delete(actions, "receipt") // these and bulk repeats are not among the rows
+		delete(actions, "repeats")
+		t.Repeat(actions)
+		again := fold(open(), o.rows...)
+		a, errA := json.Marshal(o.l.Report(10))
+		b, errB := json.Marshal(again.Report(10))
+		if errA != nil || errB != nil || string(a) != string(b) {
+			t.Fatalf("%v %v\n%s\n%s", errA, errB, a, b)
+		}
+	})
+}

@@ -1,0 +1,231 @@
+package sinks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/enrich"
+)
+
+// Options of a Dispatcher. Only Receipt is required; zero means the default.
+type Options struct {
+	// Receipt is told what became of each notification: one call for each
+	// integration that its class addresses, the last one marked Last. Calls come
+	// one at a time, in order, and never from within Deliver. While the callback
+	// blocks nothing is lost, but Deliver waits once 65,536 receipts do.
+	Receipt func(correlate.Receipt)
+
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer
+
+	// Timeout is how long one attempt may take; 10 s.
+	Timeout time.Duration
+	// Concurrency bounds the attempts under way at one integration; 8.
+	Concurrency int
+	// MaxAbandoned bounds the calls to one integration that are past their
+	// deadline and have not returned; 32. At the bound no further call is made
+	// until one returns.
+	MaxAbandoned int
+	// MaxGroups bounds the groups with something to tell one integration; 16,384.
+	// A notification of one more group fails at once, so that its caller tells
+	// somebody else.
+	MaxGroups int
+	// Jitter returns numbers in [0,1) that spread retries.
+	Jitter func() float64
+}
+
+// Retries wait 1 to 2 s after the first failure, then twice as long each time,
+// up to 30 to 60 s, for as long as it takes.
+const (
+	firstBackoff = 2 * time.Second
+	maxBackoff   = time.Minute
+
+	// abandonAfter is what a call gets to return in once its context has ended.
+	abandonAfter = 250 * time.Millisecond
+	// maxHold is how long a resolve waits for abandoned calls of its group: one
+	// of them may be the page, and a page that arrives after its resolve opens
+	// an incident that nobody closes.
+	maxHold = time.Minute
+)
+
+// Dispatcher brings notifications to integrations: in order for each group, at
+// most one at a time, and for as long as it takes. A newer notification takes
+// the place of older ones of its incident that were not accepted yet.
+type Dispatcher struct {
+	opts     Options
+	metrics  *metrics
+	receipts *receipts
+	ctx      context.Context // of all attempts
+	cancel   context.CancelFunc
+	stop     chan struct{} // no further attempt once it is closed
+	workers  sync.WaitGroup
+
+	mu        sync.RWMutex
+	receivers Receivers
+	targets   map[targetID]*target
+	closed    bool
+}
+
+type targetID struct{ receiver, integration string }
+
+// NewDispatcher returns a Dispatcher without receivers. Close ends it.
+func NewDispatcher(opts Options) *Dispatcher {
+	if opts.Logger == nil {
+		opts.Logger = zap.NewNop()
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 10 * time.Second
+	}
+	if opts.Concurrency <= 0 {
+		opts.Concurrency = 8
+	}
+	if opts.MaxAbandoned <= 0 {
+		opts.MaxAbandoned = 32
+	}
+	if opts.MaxGroups <= 0 {
+		opts.MaxGroups = 16 << 10
+	}
+	if opts.Jitter == nil {
+		opts.Jitter = rand.Float64
+	}
+	d := &Dispatcher{
+		opts: opts, metrics: newMetrics(opts.Registerer), receipts: newReceipts(opts.Receipt),
+		stop: make(chan struct{}), targets: map[targetID]*target{},
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// Set puts receivers in force, at the start and at each reload. An attempt
+// under way ends with the integration it began with; what waits is sent by the
+// new integration of the same receiver and name, at once, and fails where there
+// is none.
+func (d *Dispatcher) Set(r Receivers) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.receivers = r
+	current := map[targetID]bool{}
+	for receiver, ins := range r {
+		for _, in := range ins {
+			id := targetID{receiver, in.Name()}
+			current[id] = true
+			t := d.targets[id]
+			if t == nil {
+				t = newTarget(d, id)
+				d.targets[id] = t
+			}
+			t.replace(in)
+		}
+	}
+	for id, t := range d.targets {
+		if !current[id] && t.replace(nil) {
+			delete(d.targets, id)
+		}
+	}
+}
+
+// Deliver takes a notification on and returns. Notifications of one incident
+// must come in order of their revisions, each once for each life of the
+// process. After Close it does nothing.
+//
+// Nothing waits in it but for the callback (see Options.Receipt). What is
+// queued is bounded: one notification for each incident and integration, 64
+// incidents a group, MaxGroups groups.
+func (d *Dispatcher) Deliver(n *correlate.Notification, c enrich.Context) { d.deliver(n, c, false) }
+
+// Redeliver is Deliver for a notification that an earlier life of the process
+// may have tried to send: its resolve is sent even if it is never accepted here.
+func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context) { d.deliver(n, c, true) }
+
+func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool) {
+	d.receipts.wait()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return
+	}
+	var addressed, others []Integration
+	for _, in := range d.receivers[n.Receiver] {
+		if n.Class&classOf(in) != 0 {
+			addressed = append(addressed, in)
+		} else {
+			others = append(others, in)
+		}
+	}
+	if n.Kind == correlate.Resolve {
+		for _, in := range others {
+			d.targets[targetID{n.Receiver, in.Name()}].over(n)
+		}
+	}
+	left := &countdown{left: len(addressed)}
+	if len(addressed) == 0 {
+		left.left = 1
+		d.receipts.add(left, receiptOf(n, "-", correlate.Skipped))
+		return
+	}
+	for _, in := range addressed {
+		it := newItem(in, n, c, again)
+		it.receipt = left
+		d.targets[targetID{n.Receiver, in.Name()}].push(it)
+	}
+}
+
+// Close ends the dispatcher: no new attempts are made, those under way may end
+// until ctx does, and are cancelled then. What was not accepted gets no
+// receipt: it is for the next life to redeliver. The error says whether
+// attempts had to be cancelled.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	d.mu.Lock()
+	if !d.closed {
+		d.closed = true
+		close(d.stop)
+	}
+	d.mu.Unlock()
+
+	idle := make(chan struct{})
+	go func() {
+		d.workers.Wait()
+		close(idle)
+	}()
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = fmt.Errorf("close sinks: attempts were cancelled: %w", context.Cause(ctx))
+	}
+	d.cancel()
+	<-idle
+	d.receipts.close()
+	select {
+	case <-d.receipts.done:
+	case <-ctx.Done():
+		if err == nil {
+			err = fmt.Errorf("close sinks: receipts were not taken: %w", context.Cause(ctx))
+		}
+	}
+	return err
+}
+
+func receiptOf(n *correlate.Notification, integration string, o correlate.Outcome) correlate.Receipt {
+	return correlate.Receipt{
+		Incident: n.Incident, Revision: n.Revision, Kind: n.Kind, Receiver: n.Receiver,
+		Integration: integration, Outcome: o, At: alert.TimeOf(time.Now()),
+	}
+}
+
+// backoff is how long to wait after so many failures in a row.
+func (d *Dispatcher) backoff(failures int) time.Duration {
+	wait := maxBackoff
+	if failures < 5 { // 2 s << 5 is over a minute
+		wait = firstBackoff << failures
+	}
+	return wait/2 + time.Duration(d.opts.Jitter()*float64(wait/2))
+}

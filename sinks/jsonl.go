@@ -1,0 +1,79 @@
+package sinks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/enrich"
+)
+
+// jsonl appends each notification to a file as one line of JSON.
+type jsonl struct {
+	name string
+	path string
+	sync bool
+	mu   sync.Mutex
+}
+
+// Line is one line of a jsonl file: the names people use, then everything.
+type Line struct {
+	At           string                  `json:"at"`
+	ID           string                  `json:"id"`       // the same for every attempt
+	Incident     string                  `json:"incident"` // INC-n
+	Kind         string                  `json:"kind"`     // page, update or resolve
+	Page         bool                    `json:"page"`     // somebody must look now
+	Reason       string                  `json:"reason"`
+	Severity     string                  `json:"severity"`
+	Receiver     string                  `json:"receiver"`
+	Context      enrich.Context          `json:"context"`
+	Notification *correlate.Notification `json:"notification"`
+}
+
+func (s *jsonl) Name() string       { return s.name }
+func (s *jsonl) SendResolved() bool { return true }
+func (s *jsonl) Keyed() bool        { return false }
+
+func (s *jsonl) Send(_ context.Context, m *Message) error {
+	n := m.Notification
+	line, err := json.Marshal(Line{
+		At: n.At.String(), ID: n.ID(), Incident: correlate.IncidentName(n.Incident), Kind: n.Kind.String(), Page: m.Page,
+		Reason: n.Reason.String(), Severity: n.Severity.String(), Receiver: n.Receiver, Context: m.Context, Notification: n,
+	})
+	if err != nil {
+		return &Error{Err: fmt.Errorf("%s: encode %s: %w", s.name, n.ID(), err)}
+	}
+	if err := s.append(append(line, '\n')); err != nil {
+		// A full disk may be mended in time; a missing directory or a lack of
+		// rights is a mistake that somebody must hear of now.
+		retry := !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)
+		return &Error{Retry: retry, Err: fmt.Errorf("%s: append %s: %w", s.name, n.ID(), err)}
+	}
+	return nil
+}
+
+// append writes a whole line or takes back what it wrote.
+func (s *jsonl) append(line []byte) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	end, seekErr := f.Seek(0, io.SeekEnd)
+	_, err = f.Write(line)
+	if err == nil && s.sync {
+		err = f.Sync()
+	}
+	if err != nil && seekErr == nil {
+		err = errors.Join(err, f.Truncate(end))
+	}
+	return err
+}

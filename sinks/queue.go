@@ -1,0 +1,193 @@
+package sinks
+
+import (
+	"slices"
+	"time"
+
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/enrich"
+)
+
+// item is a notification on its way to one integration.
+type item struct {
+	n       *correlate.Notification
+	c       enrich.Context
+	receipt *countdown // nil for one that asks for no receipt: see Dispatcher.Deliver
+
+	attempts uint32
+	// page: it, or one whose place it took, is a page that nobody has got.
+	page bool
+	// fresh: before it, and those whose place it took, the provider knew
+	// nothing of the incident, or that it is over.
+	fresh bool
+	// unknown: an attempt for it, or for one whose place it took, may have
+	// arrived.
+	unknown bool
+	// quiet: there is nothing to say (any more).
+	quiet bool
+	// resolved counts the keys that a resolve has closed already.
+	resolved uint32
+	// heldUntil is when a resolve stops waiting for abandoned calls.
+	heldUntil time.Time
+}
+
+func newItem(in Integration, n *correlate.Notification, c enrich.Context, again bool) *item {
+	return &item{
+		n: n, c: c,
+		page:    n.Kind == correlate.Page,
+		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
+		unknown: again && n.Kind != correlate.Resolve,
+		quiet:   !in.SendResolved() && !fires(n),
+	}
+}
+
+// fires reports whether anything in n still fires.
+func fires(n *correlate.Notification) bool {
+	return n.Kind != correlate.Resolve && (n.Firing > 0 || slices.ContainsFunc(n.Alerts, func(m correlate.Member) bool { return !m.Resolved() }))
+}
+
+// supersede makes it the newest state of its incident in place of old, which
+// was not accepted.
+func (it *item) supersede(old *item) {
+	it.fresh = old.fresh
+	it.unknown = it.unknown || old.unknown
+	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
+	it.settleResolve()
+}
+
+// settleResolve silences a resolve of which nobody has heard the beginning. If
+// some attempt at the page may have arrived, the resolve goes out all the same:
+// at worst it closes nothing.
+func (it *item) settleResolve() {
+	if it.n.Kind == correlate.Resolve && it.fresh && !it.unknown {
+		it.quiet = true
+	}
+}
+
+// ending is an item that leaves a queue, with its outcome.
+type ending struct {
+	it      *item
+	outcome correlate.Outcome
+	err     error
+}
+
+// queue is what one integration has still to be told about one group, oldest
+// first, at most one waiting item an incident. It is pure: its target holds the
+// lock, the clock and the worker.
+type queue struct {
+	key   string
+	items []*item
+	busy  bool // items[0] is being sent and stays where it is
+
+	failures int       // of the current head in a row
+	next     time.Time // no attempt before
+
+	wake chan struct{} // tells the worker to look again
+}
+
+// maxWaiting bounds the incidents of one group that wait for one integration.
+// The notification of one more counts as failed, so that its caller tells
+// somebody else; none of those that wait is dropped for it.
+const maxWaiting = 64
+
+// add puts it where it belongs and returns what leaves the queue for it.
+func (q *queue) add(it *item) []ending {
+	var out []ending
+	at := -1
+	for i := 0; i < len(q.items); i++ {
+		old := q.items[i]
+		switch {
+		case old.n.Incident != it.n.Incident:
+		case old.n.Revision >= it.n.Revision:
+			return append(out, ending{it, correlate.Superseded, nil})
+		case i == 0 && q.busy:
+		default:
+			it.supersede(old)
+			out = append(out, ending{old, correlate.Superseded, nil})
+			q.items = slices.Delete(q.items, i, i+1)
+			at = i
+			i--
+		}
+	}
+	behind := q.busy && len(q.items) > 0 && q.items[0].n.Incident == it.n.Incident
+	switch {
+	case it.quiet && !behind:
+		return append(out, ending{it, correlate.Skipped, nil})
+	case at >= 0: // in the place of what it superseded: another incident's trigger must not slip in between
+		q.items = slices.Insert(q.items, at, it)
+	case len(q.items) >= maxWaiting:
+		return append(out, ending{it, correlate.Failed, errTooMany})
+	default:
+		q.items = append(q.items, it)
+	}
+	return out
+}
+
+// settle says what becomes of the head, whose attempt ended with e, nil for
+// success, and of what stands behind it.
+func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
+	q.busy = false
+	head := q.items[0]
+	if e == nil {
+		q.drop()
+		return []ending{{head, correlate.Accepted, nil}}
+	}
+	head.unknown = head.unknown || e.Unknown
+	i := q.behind()
+	if !e.Retry {
+		out := []ending{{head, correlate.Failed, e}}
+		if i > 0 {
+			// The provider knows no more of the incident than before the head.
+			next := q.items[i]
+			next.fresh, next.unknown = head.fresh, next.unknown || head.unknown
+			next.settleResolve()
+			out = q.hush(out, i)
+		}
+		q.drop()
+		return out
+	}
+	q.failures++
+	q.next = now.Add(wait)
+	if i < 0 {
+		return nil
+	}
+	newer := q.items[i]
+	newer.supersede(head)
+	q.items = slices.Delete(q.items, i, i+1)
+	q.items[0] = newer
+	return q.hush([]ending{{head, correlate.Superseded, nil}}, 0)
+}
+
+// drop removes the head and forgets its failures.
+func (q *queue) drop() {
+	q.items = slices.Delete(q.items, 0, 1)
+	q.failures, q.next = 0, time.Time{}
+}
+
+// hush lets the item at i leave if it has nothing to say.
+func (q *queue) hush(out []ending, i int) []ending {
+	if it := q.items[i]; it.quiet {
+		q.items = slices.Delete(q.items, i, i+1)
+		out = append(out, ending{it, correlate.Skipped, nil})
+	}
+	return out
+}
+
+// behind returns the index of the item that waits for the head to end, because
+// it is of the same incident, -1 if none does.
+func (q *queue) behind() int {
+	for i := 1; i < len(q.items); i++ {
+		if q.items[i].n.Incident == q.items[0].n.Incident {
+			return i
+		}
+	}
+	return -1
+}
+
+// notify wakes the worker.
+func (q *queue) notify() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it has been told and has not looked yet
+	}
+}

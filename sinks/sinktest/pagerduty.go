@@ -1,0 +1,263 @@
+// Package sinktest stands in for providers in tests and in the demo.
+//
+// It answers as the provider's documentation and behaviour have it and records
+// what that provider would show to people. It never judges by itself whether a
+// test passed; PagerDuty.Phantoms is the question to ask.
+package sinktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// PagerDuty is an http.Handler with the semantics of PagerDuty's Events API v2:
+// a trigger opens an incident for its dedup_key or joins the one that is open,
+// a resolve closes it, and one for a key that nothing is open for changes
+// nothing. It takes any path, as /v2/enqueue.
+//
+// https://developer.pagerduty.com/docs/events-api-v2-overview
+type PagerDuty struct {
+	mu        sync.Mutex
+	script    []Response
+	events    []Event
+	incidents []Incident
+}
+
+// Event is one event that was accepted, in the order of acceptance.
+type Event struct {
+	At       time.Time
+	Action   string // trigger, acknowledge or resolve
+	Key      string // dedup_key
+	Routing  string // routing_key
+	Summary  string
+	Severity string
+	Details  map[string]any
+}
+
+// Incident is what a person on call sees.
+type Incident struct {
+	Key      string
+	Summary  string // of the trigger that opened it
+	Severity string
+	Status   string // triggered, acknowledged or resolved
+	Opened   time.Time
+	Resolved time.Time // zero until it is
+	Triggers int
+
+	// Phantom: it was opened by a trigger for a thing that had been resolved
+	// under the same key already. Nobody will resolve it a second time.
+	Phantom bool
+}
+
+// Response is how to answer one request instead of the usual way.
+type Response struct {
+	Status     int    // 0: as usual
+	RetryAfter string // the header, if not empty
+	Body       string
+	Apply      bool // take the event in all the same
+	Drop       bool // close the connection without an answer
+	Hang       bool // say nothing until the client goes away
+}
+
+// NewPagerDuty returns one without incidents.
+func NewPagerDuty() *PagerDuty { return &PagerDuty{} }
+
+// Script has the next requests answered with rs, one each.
+func (p *PagerDuty) Script(rs ...Response) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.script = append(p.script, rs...)
+}
+
+// Events lists the events accepted so far.
+func (p *PagerDuty) Events() []Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.events)
+}
+
+// Incidents lists all incidents, oldest first.
+func (p *PagerDuty) Incidents() []Incident {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.incidents)
+}
+
+// Open lists the incidents that are not resolved.
+func (p *PagerDuty) Open() []Incident {
+	return slices.DeleteFunc(p.Incidents(), func(i Incident) bool { return i.Status == "resolved" })
+}
+
+// Phantoms lists the incidents that a late trigger opened after its resolve. A
+// later incident of the same group is none: the custom detail "incident", which
+// Winnow sends, tells them apart, and without it every reopening counts.
+func (p *PagerDuty) Phantoms() []Incident {
+	return slices.DeleteFunc(p.Incidents(), func(i Incident) bool { return !i.Phantom })
+}
+
+// Acknowledge does what a person does who has seen the incidents that are open
+// for a key.
+func (p *PagerDuty) Acknowledge(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := p.open(key); i >= 0 {
+		p.incidents[i].Status = "acknowledged"
+	}
+}
+
+// maxEventBytes is the limit that PagerDuty states for an event.
+const maxEventBytes = 512 << 10
+
+// ServeHTTP takes one event.
+func (p *PagerDuty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxEventBytes+1))
+	if err != nil {
+		return // the client went away
+	}
+	p.mu.Lock()
+	var answer Response
+	if len(p.script) > 0 {
+		answer, p.script = p.script[0], p.script[1:]
+	}
+	p.mu.Unlock()
+	switch {
+	case answer.Hang:
+		<-r.Context().Done()
+		return
+	case answer.Status == 0 || answer.Apply:
+		key, problem := p.take(raw)
+		if answer.Status == 0 && !answer.Drop {
+			reply(w, key, problem)
+			return
+		}
+	}
+	if answer.Drop {
+		panic(http.ErrAbortHandler)
+	}
+	if answer.RetryAfter != "" {
+		w.Header().Set("Retry-After", answer.RetryAfter)
+	}
+	w.WriteHeader(answer.Status)
+	_, _ = io.WriteString(w, answer.Body)
+}
+
+func reply(w http.ResponseWriter, key, problem string) {
+	w.Header().Set("Content-Type", "application/json")
+	body := map[string]any{"status": "success", "message": "Event processed", "dedup_key": key}
+	status := http.StatusAccepted
+	if problem != "" {
+		status = http.StatusBadRequest
+		body = map[string]any{"status": "invalid event", "message": "Event object is invalid", "errors": []string{problem}}
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// event is the request as documented.
+type event struct {
+	RoutingKey  string `json:"routing_key"`
+	EventAction string `json:"event_action"`
+	DedupKey    string `json:"dedup_key"`
+	Payload     *struct {
+		Summary       string         `json:"summary"`
+		Source        string         `json:"source"`
+		Severity      string         `json:"severity"`
+		CustomDetails map[string]any `json:"custom_details"`
+	} `json:"payload"`
+}
+
+func (e *event) problem() string {
+	switch {
+	case e.RoutingKey == "":
+		return "'routing_key' is missing or blank"
+	case !slices.Contains([]string{"trigger", "acknowledge", "resolve"}, e.EventAction):
+		return fmt.Sprintf("'event_action' %q is invalid", e.EventAction)
+	case e.EventAction != "trigger" && e.DedupKey == "":
+		return "'dedup_key' is missing or blank"
+	case len(e.DedupKey) > 255:
+		return "Length of 'dedup_key' is incorrect"
+	case e.EventAction != "trigger":
+		return ""
+	case e.Payload == nil:
+		return "'payload' is missing or blank"
+	case e.Payload.Summary == "" || utf8.RuneCountInString(e.Payload.Summary) > 1024:
+		return "'payload.summary' is missing, blank or too long"
+	case e.Payload.Source == "":
+		return "'payload.source' is missing or blank"
+	case !slices.Contains([]string{"critical", "error", "warning", "info"}, e.Payload.Severity):
+		return fmt.Sprintf("'payload.severity' %q is invalid", e.Payload.Severity)
+	}
+	return ""
+}
+
+func (p *PagerDuty) take(raw []byte) (key, problem string) {
+	var e event
+	if len(raw) > maxEventBytes {
+		return "", "event is too large"
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return "", "invalid JSON: " + err.Error()
+	}
+	if problem := e.problem(); problem != "" {
+		return "", problem
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.DedupKey == "" {
+		e.DedupKey = "generated-" + strconv.Itoa(len(p.events)+1)
+	}
+	seen := Event{At: time.Now(), Action: e.EventAction, Key: e.DedupKey, Routing: e.RoutingKey}
+	if e.Payload != nil {
+		seen.Summary, seen.Severity, seen.Details = e.Payload.Summary, e.Payload.Severity, e.Payload.CustomDetails
+	}
+	p.events = append(p.events, seen)
+	p.apply(seen)
+	return e.DedupKey, ""
+}
+
+func (p *PagerDuty) apply(e Event) {
+	i := p.open(e.Key)
+	switch {
+	case e.Action == "trigger" && i >= 0:
+		p.incidents[i].Triggers++
+	case e.Action == "trigger":
+		p.incidents = append(p.incidents, Incident{
+			Key: e.Key, Summary: e.Summary, Severity: e.Severity, Status: "triggered", Opened: e.At, Triggers: 1,
+			Phantom: p.resolvedBefore(e.Key, incidentOf(e)),
+		})
+	case i < 0: // nothing is open: nothing changes
+	case e.Action == "acknowledge":
+		p.incidents[i].Status = "acknowledged"
+	default:
+		p.incidents[i].Status, p.incidents[i].Resolved = "resolved", e.At
+	}
+}
+
+// open returns the index of the incident that is open for a key, -1 for none.
+func (p *PagerDuty) open(key string) int {
+	return slices.IndexFunc(p.incidents, func(i Incident) bool { return i.Key == key && i.Status != "resolved" })
+}
+
+// resolvedBefore reports whether a resolve of the sender's incident name was
+// taken for the key. The last event is the trigger in question.
+func (p *PagerDuty) resolvedBefore(key, name string) bool {
+	for _, e := range p.events[:len(p.events)-1] {
+		if e.Action == "resolve" && e.Key == key && (name == "" || incidentOf(e) == "" || incidentOf(e) == name) {
+			return true
+		}
+	}
+	return false
+}
+
+func incidentOf(e Event) string {
+	s, _ := e.Details["incident"].(string)
+	return strings.TrimSpace(s)
+}

@@ -60,6 +60,7 @@ type liveAlert struct {
 	first   seat   // its place in a group; most alerts have one
 	more    []seat // the others
 	onsetAt alert.Time
+	episode uint32 // counts its onsets
 	dim     uint32
 
 	links          []link
@@ -79,8 +80,9 @@ type seat struct {
 }
 
 type forgotten struct {
-	at  alert.Time
-	ref dedupe.Ref
+	at      alert.Time
+	ref     dedupe.Ref
+	episode uint32
 }
 
 // NewCore returns an empty core that decides by p.
@@ -115,19 +117,18 @@ func (c *Core) Next() (alert.Time, bool) {
 func (c *Core) Advance(out *Output, now alert.Time) {
 	for {
 		c.timers.drop()
-		if len(c.timers) == 0 || c.timers[0].at > now {
-			break
+		due := len(c.timers) > 0 && c.timers[0].at <= now
+		old := len(c.forget) > 0 && c.forget[0].at <= now
+		switch {
+		case due && (!old || c.timers[0].at <= c.forget[0].at):
+			t := c.timers.pop()
+			c.flush(out, t.group, t.at)
+		case old:
+			c.forgetAlert(c.forget[0])
+			c.forget = c.forget[1:]
+		default:
+			return
 		}
-		t := c.timers.pop()
-		c.flush(out, t.group, t.at)
-	}
-	n := 0
-	for n < len(c.forget) && c.forget[n].at <= now {
-		c.forgetAlert(c.forget[n].ref, now)
-		n++
-	}
-	if n > 0 {
-		c.forget = c.forget[:copy(c.forget, c.forget[n:])]
 	}
 }
 
@@ -190,6 +191,7 @@ func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 // onset begins an episode: the alert takes its seats and waits for their pages.
 func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 	l := &c.live[ref]
+	l.episode++
 	l.onsetAt, l.disposition, l.settled, l.ended = now, Pending, NoDisposition, false
 	at := len(out.Rows)
 	out.Rows = append(out.Rows, row) // its group's opening comes after it
@@ -239,18 +241,23 @@ func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition,
 		row.Delay = now.Sub(l.onsetAt)
 		row.Paged = l.pagedAt()
 	}
+	if to == Pending {
+		row.Until = l.first.group.next
+	}
 	l.disposition = to
 	out.Rows = append(out.Rows, row)
 }
 
-func (c *Core) forgetAlert(ref dedupe.Ref, now alert.Time) {
-	l := &c.live[ref]
-	if l.first.group != nil || c.table.Firing(ref, now) || c.table.EndsAt(ref).Add(ForgetAfter) > now {
+// forgetAlert drops an alert, unless it has fired again since it was put down to
+// be forgotten: then it is put down anew when it ends.
+func (c *Core) forgetAlert(f forgotten) {
+	l := &c.live[f.ref]
+	if l.episode != f.episode {
 		return
 	}
-	c.removeSource(ref)
+	c.removeSource(f.ref)
 	*l = liveAlert{}
-	c.table.Forget(ref)
+	c.table.Forget(f.ref)
 }
 
 // Live is the number of alerts known.

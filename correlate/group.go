@@ -385,7 +385,7 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 	switch {
 	case last:
 		l.first = seat{}
-		c.forget = append(c.forget, forgotten{max(t, c.table.EndsAt(m.ref)).Add(ForgetAfter), m.ref})
+		c.forget = append(c.forget, forgotten{t.Add(ForgetAfter), m.ref, l.episode})
 	case l.first.group == g:
 		l.first, l.more = l.more[0], l.more[1:]
 	default:

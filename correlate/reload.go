@@ -11,8 +11,8 @@ import (
 // new routes give it. A group that goes on under the same route, or under
 // another that leads to the same receiver with the same labels, keeps its timer,
 // its incident and what its receiver was told, so a reload pages nobody twice.
-// One that has no successor closes when its alerts end, towards the receiver
-// that knows of it.
+// An alert that its receiver was told of stays in it until it ends, also when
+// the new routes lead elsewhere.
 func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	compiled, err := compile(p)
 	if err != nil {
@@ -95,6 +95,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 			l.settled = old.disposition
 		}
 	}
+	c.settle(out, now, ref, "")
 }
 
 // takeOver opens the group of c.lsRoute under r with the history of the one it
@@ -122,19 +123,30 @@ func (c *Core) takeOver(r *route, h heirs) {
 	c.schedule(g, old.next)
 }
 
-// keepRetired lets a group without successor live on while somebody believes
-// that its alerts fire; else it is over.
+// keepRetired sees to it that whoever believes that an alert of g fires hears of
+// its end: from the group that succeeds g, where its alerts stay on until then,
+// or from g itself, which lives on if nobody does.
 func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
-	if g.successor != nil {
-		g.successor.heirOf, g.successor = nil, nil
-		return
+	heir := g.successor
+	if heir == nil {
+		heir = g
+	} else {
+		heir.heirOf, g.successor = nil, nil
 	}
-	if g.told[0].firing+g.told[1].firing == 0 {
+	guests := g.members
+	if heir == g {
 		g.members = nil
 	}
-	for i := range g.members {
-		l := &c.live[g.members[i].ref]
-		l.more = append(l.more, seat{g, int32(i)})
+	for _, m := range guests {
+		if (m.told[0] == toldFiring || m.told[1] == toldFiring) && !c.seated(m.ref, heir) {
+			l := &c.live[m.ref]
+			l.more = append(l.more, seat{heir, int32(len(heir.members))})
+			heir.members = append(heir.members, m)
+			c.settle(out, now, m.ref, "")
+		}
+	}
+	if heir != g {
+		return
 	}
 	c.place(g)
 	if len(g.members) == 0 {

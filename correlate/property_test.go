@@ -1,0 +1,333 @@
+package correlate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
+)
+
+// deed is one random step of a workload.
+type deed struct {
+	at     alert.Time
+	verb   string
+	alerts []alert.Alert
+	id     string
+	length time.Duration
+	policy *Policy
+}
+
+// workload makes a story from a seed: alerts that fire, repeat, flap, expire
+// and resolve, silences, stops of ours and reloads; in the end all is resolved.
+func workload(seed uint64, steps int) []deed {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	now := epoch
+	var out []deed
+	universe := make([]alert.Alert, 12+rng.IntN(30))
+	for i := range universe {
+		universe[i] = labelled(
+			"alertname="+string(rune('A'+rng.IntN(5))), fmt.Sprintf("pod=%d", i), "cluster="+string(rune('x'+rng.IntN(2))),
+			"severity="+[]string{"info", "warning", "critical", "odd"}[rng.IntN(4)], "team="+string(rune('a'+rng.IntN(4))))
+	}
+	for range steps {
+		now = now.Add(time.Duration(rng.ExpFloat64() * float64(40*time.Second)))
+		d := deed{at: now}
+		switch k := rng.IntN(100); {
+		case k < 80:
+			d.verb = "alerts"
+			for range 1 + rng.IntN(6) {
+				a := universe[rng.IntN(len(universe))]
+				switch rng.IntN(4) {
+				case 0:
+					a.Status, a.EndsAt = alert.Resolved, now.Add(-time.Duration(rng.IntN(90))*time.Second)
+				case 1:
+					a.EndsAt = now.Add(time.Duration(rng.IntN(600)) * time.Second)
+				}
+				if rng.IntN(5) == 0 {
+					a.StartsAt = now.Add(-time.Duration(rng.IntN(1200)) * time.Second)
+				}
+				d.alerts = append(d.alerts, a)
+			}
+		case k < 86:
+			d.verb, d.id, d.length = "silence", fmt.Sprint("s", rng.IntN(4)), time.Duration(rng.IntN(1800))*time.Second
+		case k < 89:
+			d.verb, d.id = "expire", fmt.Sprint("s", rng.IntN(4))
+		case k < 92:
+			d.verb, d.length = "resume", time.Duration(rng.IntN(3600))*time.Second
+			d.at = now.Add(d.length)
+			now = d.at
+		case k < 95:
+			d.verb, d.policy = "policy", randomPolicy(rng)
+		default:
+			d.verb = "wait"
+		}
+		out = append(out, d)
+	}
+	end := deed{at: now.Add(time.Minute), verb: "alerts"}
+	for _, a := range universe {
+		a.Status = alert.Resolved
+		end.alerts = append(end.alerts, a)
+	}
+	return append(out, end, deed{at: end.at.Add(2 * time.Hour), verb: "wait"})
+}
+
+func randomPolicy(rng *rand.Rand) *Policy {
+	return basic(func(p *Policy) {
+		p.Route.Receiver = []string{"oncall", "both", "chat"}[rng.IntN(3)]
+		p.Route.GroupBy = [][]string{{"alertname"}, {"alertname", "cluster"}, nil}[rng.IntN(3)]
+		p.Route.GroupByAll = rng.IntN(8) == 0
+		p.ResolveTimeout = []time.Duration{5 * time.Minute, time.Hour}[rng.IntN(2)]
+		if rng.IntN(2) == 0 {
+			p.Route.Routes = []Route{child("{}/a/0", "both", rng.IntN(2) == 0, "team=a|b"), child("{}/b/1", "nobody", true, "team=b|c"), child("{}/c/2", "oncall", false, "severity=critical")}
+		}
+		if rng.IntN(2) == 0 {
+			p.Inhibit = []InhibitRule{{Source: matchers("severity=critical"), Target: matchers("severity=warning|info"), Equal: []string{"cluster", "alertname"}}}
+		}
+		if rng.IntN(4) == 0 {
+			p.Intervals = []Interval{{Name: "lunch", Times: "- times: [{start_time: '12:30', end_time: '14:00'}]"}}
+			p.Route.MuteIntervals = []string{"lunch"}
+		}
+	})
+}
+
+func apply(t *testing.T, c *Core, out *Output, d *deed, seq int) {
+	t.Helper()
+	c.At(uint64(seq))
+	if d.verb == "resume" {
+		c.Resume(out, d.at.Add(-d.length), d.at)
+	}
+	c.Advance(out, d.at)
+	switch d.verb {
+	case "alerts":
+		for i := range d.alerts {
+			c.Observe(out, d.at, "test", 0, &d.alerts[i])
+		}
+	case "silence":
+		c.SetSilence(Silence{ID: d.id, StartsAt: d.at, EndsAt: d.at.Add(d.length), Matchers: []alert.Matchers{matchers("alertname=[A-C]")}})
+	case "expire":
+		c.ExpireSilence(d.at, d.id)
+	case "policy":
+		if err := c.SetPolicy(out, d.at, d.policy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Advance(out, d.at)
+}
+
+// books is the obvious ledger: it counts rows and complains when they do not
+// make sense.
+type books struct {
+	delivered uint64
+	n         [NumDispositions]int
+}
+
+func (b *books) enter(rows []Row) error {
+	for i := range rows {
+		r := &rows[i]
+		switch r.Action {
+		case Delivered:
+			b.delivered++
+			b.n[r.Now]++
+		case Moved:
+			if r.Was == r.Now {
+				return fmt.Errorf("row %+v moves nothing", r)
+			}
+			b.n[r.Was]--
+			b.n[r.Now]++
+		}
+	}
+	sum := 0
+	for d, n := range b.n {
+		if n < 0 {
+			return fmt.Errorf("%d deliveries are %s", n, Disposition(d))
+		}
+		sum += n
+	}
+	if uint64(sum) != b.delivered {
+		return fmt.Errorf("%d deliveries, %d accounted for", b.delivered, sum)
+	}
+	if b.n[NoDisposition] != 0 {
+		return fmt.Errorf("%d deliveries without a disposition", b.n[NoDisposition])
+	}
+	return nil
+}
+
+// sound checks what must hold of a core's structure between any two calls.
+func sound(c *Core, now alert.Time) error {
+	pending := 0
+	for ref := 1; ref < len(c.live); ref++ {
+		l := &c.live[ref]
+		best := l.settled
+		var err error
+		c.eachSeat(dedupe.Ref(ref), func(s *seat) {
+			if c.groups[s.group.slot] != s.group || int(s.member) >= len(s.group.members) || s.group.members[s.member].ref != dedupe.Ref(ref) {
+				err = fmt.Errorf("alert %d has seat %d in a group that does not have it there", ref, s.member)
+				return
+			}
+			if d := s.group.members[s.member].disposition; rank(d) > rank(best) {
+				best = d
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if l.first.group != nil && best != l.disposition {
+			return fmt.Errorf("alert %d is %s, its groups say %s", ref, l.disposition, best)
+		}
+		if l.disposition == Pending && !l.ended {
+			pending++
+			if l.first.group == nil {
+				return fmt.Errorf("alert %d is pending without a group", ref)
+			}
+		}
+	}
+	seats := 0
+	for slot, g := range c.groups {
+		if g == nil {
+			continue
+		}
+		if g.slot != slot || len(g.members) == 0 || g.next <= now || g.heirOf != nil || g.successor != nil {
+			return fmt.Errorf("group %s: slot %d of %d, %d members, next at %v, now %v", g.key, g.slot, slot, len(g.members), g.next, now)
+		}
+		seats += len(g.members)
+		for i := range g.members {
+			found := false
+			c.eachSeat(g.members[i].ref, func(s *seat) { found = found || s.group == g && int(s.member) == i })
+			if !found {
+				return fmt.Errorf("group %s has member %d, which does not know", g.key, i)
+			}
+		}
+	}
+	return nil
+}
+
+// person is a receiver with its incidents: what it believes to stand.
+type person map[string]map[uint64]bool // receiver and class → open incidents
+
+func (p person) hear(n *Notification) error {
+	if n.Firing+n.Resolved == 0 || len(n.Alerts)+n.Omitted != n.Firing+n.Resolved {
+		return fmt.Errorf("%s says nothing, or counts wrongly", n.ID())
+	}
+	for _, class := range classes {
+		if n.Class&class == 0 {
+			continue
+		}
+		k := fmt.Sprint(n.Receiver, class)
+		if p[k] == nil {
+			p[k] = map[uint64]bool{}
+		}
+		switch n.Kind {
+		case Resolve:
+			if !p[k][n.Incident] {
+				return fmt.Errorf("%s resolves what %s was never told of", n.ID(), k)
+			}
+			delete(p[k], n.Incident)
+		case Update:
+			if !p[k][n.Incident] {
+				return fmt.Errorf("%s updates what %s was never paged for", n.ID(), k)
+			}
+		case Page:
+			p[k][n.Incident] = true
+		}
+	}
+	return nil
+}
+
+func TestRandomStories(t *testing.T) {
+	const seeds, steps = 400, 250
+	var seen [NumDispositions]int
+	kinds := map[string]int{}
+	for seed := range uint64(seeds) {
+		story := workload(seed, steps)
+		c, err := NewCore(basic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out Output
+		var b books
+		p := person{}
+		for i := range story {
+			apply(t, c, &out, &story[i], i+1)
+			err := b.enter(out.Rows)
+			if err == nil {
+				err = sound(c, story[i].at)
+			}
+			for j := range out.Notifications {
+				n := &out.Notifications[j]
+				kinds[n.Kind.String()+" "+n.Reason.String()]++
+				if err == nil {
+					err = p.hear(n)
+				}
+			}
+			if err != nil {
+				t.Fatalf("seed %d step %d (%s): %v", seed, i, story[i].verb, err)
+			}
+			out.Reset()
+		}
+		for k, open := range p {
+			if len(open) > 0 && strings.HasSuffix(k, fmt.Sprint(WantsResolved)) {
+				t.Fatalf("seed %d: all is resolved, and %s still has %d incidents open", seed, k, len(open))
+			}
+		}
+		if c.Live() != 0 || c.Groups() != 0 || b.n[Pending] != 0 {
+			t.Fatalf("seed %d: in the end %d alerts, %d groups, %d pending", seed, c.Live(), c.Groups(), b.n[Pending])
+		}
+		for d, n := range b.n {
+			seen[d] += n
+		}
+	}
+	// A run that never came to a place proves nothing about it.
+	for _, d := range []Disposition{Paged, Grouped, Repeat, Silenced, Inhibited, Muted, ResolvedBeforePage, BelowThreshold, Closed, Stray} {
+		if seen[d] < 50 {
+			t.Errorf("only %d deliveries were %s", seen[d], d)
+		}
+	}
+	for _, k := range []string{"page first notification", "page escalation", "update new alerts added", "update some alerts resolved", "resolve all alerts resolved"} {
+		if kinds[k] < 50 {
+			t.Errorf("only %d notifications were: %s", kinds[k], k)
+		}
+	}
+}
+
+// TestMoreTicksChangeNothing runs stories again with time passing in other
+// steps: what is decided must not depend on how often the core is woken.
+func TestMoreTicksChangeNothing(t *testing.T) {
+	run := func(seed uint64, extra *rand.Rand) (rows []Row, said []Notification) {
+		story := workload(seed, 150)
+		c, err := NewCore(basic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out Output
+		last := epoch
+		for i := range story {
+			if extra != nil && story[i].verb != "resume" { // a stop of ours is one message
+				for at := last; at < story[i].at && extra.IntN(6) != 0; {
+					at = at.Add(time.Duration(extra.Int64N(int64(story[i].at.Sub(at))) + 1))
+					c.Advance(&out, at)
+				}
+			}
+			apply(t, c, &out, &story[i], i+1)
+			last = story[i].at
+			rows = append(rows, out.Rows...)
+			said = append(said, out.Notifications...)
+			out.Rows, out.Notifications = nil, nil
+		}
+		for i := range rows {
+			rows[i].Seq = 0 // the message that a timer fired with may be another
+		}
+		return rows, said
+	}
+	for seed := range uint64(100) {
+		rows, said := run(seed, nil)
+		rows2, said2 := run(seed, rand.New(rand.NewPCG(seed, 99)))
+		if !reflect.DeepEqual(rows, rows2) || !reflect.DeepEqual(said, said2) {
+			t.Fatalf("seed %d: with more ticks %d rows and %d notifications, without %d and %d, or others", seed, len(rows2), len(said2), len(rows), len(said))
+		}
+	}
+}

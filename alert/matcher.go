@@ -41,7 +41,7 @@ func NewMatcher(name string, op Op, value string) (*Matcher, error) {
 		if len(value) > MaxRegexpBytes {
 			return nil, fmt.Errorf("matcher on %q: expression of %d bytes, at most %d", name, len(value), MaxRegexpBytes)
 		}
-		re, err := regexp.Compile("^(?s:" + value + ")$")
+		re, err := regexp.Compile("^(?:" + value + ")$")
 		if err != nil {
 			return nil, fmt.Errorf("matcher on %q: %w", name, err)
 		}

@@ -153,16 +153,20 @@ func (l *Limits) validate() []error {
 			errs = append(errs, fmt.Errorf("limits: %s: %d is not between %d and %d", name, value, low, high))
 		}
 	}
-	const most = 1 << 40
+	atLeast := func(name string, value, low int) {
+		if value < low {
+			errs = append(errs, fmt.Errorf("limits: %s: %d is below %d", name, value, low))
+		}
+	}
 	between("label_name_bytes", l.LabelNameBytes, minLabelNameBytes, DefaultLabelNameBytes)
 	between("label_value_bytes", l.LabelValueBytes, minLabelValueBytes, DefaultLabelValueBytes)
 	between("labels", l.Labels, minLabels, DefaultLabels)
 	between("annotations", l.Annotations, 1, DefaultAnnotations)
 	between("alert_bytes", l.AlertBytes, minAlertBytes, MaxBatchBytes)
-	between("body_bytes", l.BodyBytes, minBodyBytes, most)
-	between("gzip_ratio", l.GzipRatio, 1, most)
+	atLeast("body_bytes", l.BodyBytes, minBodyBytes)
+	atLeast("gzip_ratio", l.GzipRatio, 1)
 	// A body that grows is copied: both copies must fit.
-	between("in_flight_bytes", l.InFlightBytes, 2*l.BodyBytes, most)
+	atLeast("in_flight_bytes", l.InFlightBytes, 2*l.BodyBytes)
 	return errs
 }
 

@@ -103,7 +103,10 @@ func dropLabels(ls alert.Labels, most, budget int) alert.Labels {
 	full := false
 	for _, l := range ls {
 		if l.Name == truncatedLabel { // of an earlier call
-			before, _ := strconv.ParseUint(l.Value, 16, 64)
+			before, err := strconv.ParseUint(l.Value, 16, 64)
+			if err != nil {
+				before = xxhash.Sum64String(l.Value)
+			}
 			dropped += before
 			continue
 		}

@@ -157,6 +157,7 @@ func TestHighestSeverityWins(t *testing.T) {
 	f(`"severity":"page","severity":"critical"`, "critical") // of equals the last
 	f(`"severity":"critical","severity":""`, "critical")
 	f(`"severity":"","severity":"info"`, "info")
+	f(`"severity":"info","severity":""`, "info")
 	f(`"severity":"critical","severity":null`, "critical")
 	f(`"severity":"info","severity":"unheard of"`, "unheard of") // ranks as a warning
 	f(`"severity":"warning","x":"y","severity":"error","severity":"info"`, "error")

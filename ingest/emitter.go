@@ -37,6 +37,7 @@ type Emitter struct {
 
 	result Result
 
+	// The most that was in use at a time, so that reset clears no more.
 	peakAlerts, peakPairs int
 }
 
@@ -110,6 +111,7 @@ func (e *Emitter) cutPair(name, value string, isLabel bool) (string, string) {
 // that an alert with a million labels takes no more room than one with a
 // thousand.
 func (e *Emitter) compact(from, most int, isLabels bool) {
+	e.peakPairs = max(e.peakPairs, len(e.pairs))
 	set := e.pairs[from:]
 	if order(&set) {
 		e.cur.Marks |= alert.MarkDuplicateKey
@@ -133,7 +135,6 @@ func (e *Emitter) emit() {
 		return
 	}
 	end := e.scan.pos
-	e.peakPairs = max(e.peakPairs, len(e.pairs))
 	c := &e.cur
 	c.Labels, c.Annotations = c.labels.of(e.pairs), c.annotations.of(e.pairs)
 	if len(c.Labels) == 0 {
@@ -187,7 +188,7 @@ func (e *Emitter) extendRun(end int) bool {
 	}
 	q := &e.batch.Quarantined[len(e.batch.Quarantined)-1]
 	growth := end - e.badFrom - len(q.Raw)
-	if q.size()+growth > MaxRawBytes || e.bytes+growth > MaxBatchBytes {
+	if e.bytes+growth > MaxBatchBytes { // which bounds Raw as well
 		return false
 	}
 	q.Raw = e.scan.text[e.badFrom:end]

@@ -101,6 +101,7 @@ func oraclePairs(raw json.RawMessage, strict bool) (alert.Labels, bool) {
 			if strict {
 				return nil, false
 			}
+			text = string([]rune(text)) // U+FFFD for each byte that is not UTF-8
 		}
 		if text != "" {
 			out = append(out, alert.Label{Name: name, Value: text})

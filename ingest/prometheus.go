@@ -149,6 +149,7 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 			sorted = false
 		}
 	}
+	e.peakPairs = max(e.peakPairs, len(e.pairs))
 	if s.failed() {
 		e.locate(e.pointerTo(key, name))
 		return

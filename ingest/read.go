@@ -61,6 +61,13 @@ type incoming struct {
 
 func read(src *Source, in incoming, now alert.Time, limits *Limits, each func(*Batch) error) (Result, error) {
 	e := emitters.Get().(*Emitter)
+	result, err := e.read(src, in, now, limits, each)
+	emitters.Put(e)
+	return result, err
+}
+
+// read reads one body and leaves e ready for the next.
+func (e *Emitter) read(src *Source, in incoming, now alert.Time, limits *Limits, each func(*Batch) error) (Result, error) {
 	e.start(src, in.text, now, limits, each)
 	u := decode(src, in.text, e)
 	switch {
@@ -76,7 +83,7 @@ func read(src *Source, in incoming, now alert.Time, limits *Limits, each func(*B
 	}
 	e.send()
 	result, err := e.result, e.err
-	e.release()
+	e.reset()
 	return result, err
 }
 
@@ -116,9 +123,8 @@ func (e *Emitter) start(src *Source, body []byte, now alert.Time, limits *Limits
 	e.badFrom = -1
 }
 
-// release gives e back for the next body. Nothing of this one may stay
-// reachable from it.
-func (e *Emitter) release() {
+// reset keeps the room that e has made, and nothing of the body.
+func (e *Emitter) reset() {
 	alerts, pairs, quarantined := e.batch.Alerts[:0], e.pairs[:0], e.batch.Quarantined[:0]
 	clear(alerts[:max(e.peakAlerts, len(e.batch.Alerts))])
 	clear(pairs[:max(e.peakPairs, len(e.pairs))])
@@ -134,5 +140,4 @@ func (e *Emitter) release() {
 		pairs: pairs,
 		spare: spare,
 	}
-	emitters.Put(e)
 }

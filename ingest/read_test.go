@@ -15,8 +15,9 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	f := func(source string, body []byte, alerts int) {
 		t.Helper()
 		src, _ := Lookup(source)
+		e := new(Emitter) // the pool forgets some, with the race detector on
 		allocs := testing.AllocsPerRun(20, func() {
-			if r, err := Read(&src, body, testNow, &limits, discard); err != nil || r.Accepted != alerts {
+			if r, err := e.read(&src, incoming{text: body}, testNow, &limits, discard); err != nil || r.Accepted != alerts {
 				t.Fatalf("%+v, %v", r, err)
 			}
 		})
@@ -29,6 +30,42 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	f("prometheus", apiBody(256), 256)
 	f("prometheus", apiBody(3000), 3000) // several batches
 	f("prometheus", bytes.ReplaceAll(apiBody(256), []byte(`"severity":"warning","team":"payments"`), []byte(`"team":"\u0070ayments","severity":"warning","x":""`)), 256)
+}
+
+// TestNothingOfABodyIsKept: an Emitter in the pool must not hold on to a body.
+func TestNothingOfABodyIsKept(t *testing.T) {
+	limits := testLimits()
+	f := func(what string, body []byte, err error) {
+		t.Helper()
+		src, _ := Lookup("prometheus")
+		e := new(Emitter)
+		_, _ = e.read(&src, incoming{text: body}, testNow, &limits, func(*Batch) error { return err })
+		for _, a := range e.batch.Alerts[:cap(e.batch.Alerts)] {
+			if a.Labels != nil || a.Annotations != nil || a.GeneratorURL != "" {
+				t.Fatalf("%s: holds alert %s", what, a.Labels)
+			}
+		}
+		for _, l := range e.pairs[:cap(e.pairs)] {
+			if l.Name != "" || l.Value != "" {
+				t.Fatalf("%s: holds %q", what, l)
+			}
+		}
+		for _, q := range e.batch.Quarantined[:cap(e.batch.Quarantined)] {
+			if q.Raw != nil {
+				t.Fatalf("%s: holds %q", what, q.Raw)
+			}
+		}
+		if e.scan.text != nil || e.flush != nil || e.cur.Labels != nil || e.result.Errors != nil {
+			t.Fatalf("%s: holds %+v", what, e)
+		}
+	}
+	body := apiBody(1500)
+	f("alerts", body, nil)
+	f("broken off", body[:len(body)/2], nil)
+	f("labels that are dropped", []byte(`[{"labels":{"z":"","b":"2","a":"1"},"annotations":{"z":"","y":""}}]`), nil)
+	f("many labels", bodyOf(numbered("l%05d", 5000), numbered("a%05d", 5000)), nil)
+	f("bad alerts", []byte(`[{"labels":{"a":"b"},"endsAt":7},7,[]]`), nil)
+	f("an error of the log", body, ErrUnavailable)
 }
 
 // TestBatches reads a body of many batches and compares it with the alerts read
@@ -143,6 +180,8 @@ func TestADecoderThatPanicsLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAPanicOfTheLogIsNotTheDecoders lets the log panic once: were that taken
+// for a defect of the decoder, the reading would go on and end well.
 func TestAPanicOfTheLogIsNotTheDecoders(t *testing.T) {
 	defer func() {
 		if p := recover(); p != "log" {
@@ -151,7 +190,13 @@ func TestAPanicOfTheLogIsNotTheDecoders(t *testing.T) {
 	}()
 	src, _ := Lookup("prometheus")
 	limits := testLimits()
-	_, _ = Read(&src, apiBody(2000), testNow, &limits, func(*Batch) error { panic("log") })
+	calls := 0
+	_, _ = Read(&src, apiBody(2000), testNow, &limits, func(*Batch) error {
+		if calls++; calls == 1 {
+			panic("log")
+		}
+		return nil
+	})
 	t.Error("the panic was swallowed")
 }
 

@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 )
 
 // maxDepth is how deep the values that we skip may nest. encoding/json allows
@@ -268,7 +269,7 @@ func (s *scanner) enter(depth int) bool {
 	return !s.failed()
 }
 
-// raw takes the next value and returns its text.
+// raw takes the next value and returns its text, which is UTF-8 like any string.
 func (s *scanner) raw() string {
 	s.peek()
 	start := s.pos
@@ -276,7 +277,12 @@ func (s *scanner) raw() string {
 	if s.failed() {
 		return ""
 	}
-	return view(s.text[start:s.pos])
+	text := view(s.text[start:s.pos])
+	if !utf8.ValidString(text) {
+		s.sanitised = true
+		return string([]rune(text))
+	}
+	return text
 }
 
 // end fails unless nothing but white space is left.

@@ -170,6 +170,17 @@ func TestArenaKeepsWhatItGave(t *testing.T) {
 	}
 }
 
+// TestInvalidBytesGrow: each becomes three, in a chunk made for them.
+func TestInvalidBytesGrow(t *testing.T) {
+	const n = 3 * minChunkBytes
+	var s scanner
+	s.reset([]byte(`"` + strings.Repeat("\xff", n) + `"`))
+	s.peek()
+	if got := s.str(); got != strings.Repeat("\ufffd", n) || !s.sanitised {
+		t.Errorf("%d bytes, sanitised %v", len(got), s.sanitised)
+	}
+}
+
 // TestPlainStopsAtEveryByte puts each byte at each place of two words.
 func TestPlainStopsAtEveryByte(t *testing.T) {
 	for c := range 256 {

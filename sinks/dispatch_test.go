@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
@@ -408,142 +407,6 @@ func TestKeyed(t *testing.T) {
 	})
 }
 
-func TestHanging(t *testing.T) {
-	bubble(t, "one integration slows no other", func(t *testing.T) {
-		d := newDesk(t)
-		d.Set(Receivers{"oncall": {d.sink("a[0]", hang), d.sink("b[0]", nil)}})
-		for i := range uint64(50) {
-			d.Deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))), enrich.Context{})
-		}
-		synctest.Wait()
-		if _, n := d.count(); n != 50 || time.Since(d.start) != 0 {
-			t.Errorf("%d receipts after %s", n, time.Since(d.start))
-		}
-	})
-	bubble(t, "no more than so many attempts at once", func(t *testing.T) {
-		d := newDesk(t)
-		d.Set(Receivers{"oncall": {d.sink("a[0]", hang)}})
-		for i := range uint64(50) {
-			d.Deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))), enrich.Context{})
-		}
-		synctest.Wait()
-		if n, _ := d.count(); n != 8 {
-			t.Errorf("%d attempts at once", n)
-		}
-	})
-	bubble(t, "a call that ignores its deadline is left to itself, counted, and bounded", func(t *testing.T) {
-		reg := prometheus.NewRegistry()
-		d := newDesk(t, func(o *Options) { o.MaxAbandoned, o.Registerer = 3, reg })
-		release := make(chan struct{})
-		d.Set(Receivers{"oncall": {d.sink("a[0]", func(context.Context, *Message) error {
-			<-release
-			return nil
-		})}})
-		d.deliver(note(correlate.Page, 1, 1))
-		time.Sleep(10 * time.Minute)
-		d.wantSent("0s INC-1/1 page key g (page)", "11s INC-1/1 page key g (page)", "23s INC-1/1 page key g (page)")
-		if got := value(d.metrics.abandoned.WithLabelValues("oncall", "a[0]")); got != 3 {
-			t.Errorf("%v abandoned calls", got)
-		}
-		close(release)
-		time.Sleep(time.Minute)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if len(d.receipts) != 1 || d.receipts[0].Outcome != correlate.Accepted {
-			t.Errorf("receipts %+v", d.receipts)
-		}
-		if got := value(d.metrics.abandoned.WithLabelValues("oncall", "a[0]")); got != 0 {
-			t.Errorf("%v abandoned calls", got)
-		}
-	})
-	bubble(t, "a resolve waits for an abandoned page", func(t *testing.T) {
-		d := newDesk(t)
-		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
-			if m.Notification.Kind == correlate.Page {
-				time.Sleep(30 * time.Second)
-			}
-			return nil
-		})}})
-		d.deliver(note(correlate.Page, 1, 1))
-		d.deliver(note(correlate.Resolve, 1, 2))
-		time.Sleep(5 * time.Minute)
-		d.wantSent("0s INC-1/1 page key g (page)", "30s INC-1/2 resolve key g")
-		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 resolve accepted")
-	})
-	bubble(t, "but not for ever", func(t *testing.T) {
-		d := newDesk(t)
-		release := make(chan struct{})
-		defer close(release)
-		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
-			if m.Notification.Kind == correlate.Page {
-				<-release
-			}
-			return nil
-		})}})
-		d.deliver(note(correlate.Page, 1, 1))
-		d.deliver(note(correlate.Resolve, 1, 2))
-		time.Sleep(5 * time.Minute)
-		d.wantSent("0s INC-1/1 page key g (page)", "1m10s INC-1/2 resolve key g")
-	})
-}
-
-func TestBounds(t *testing.T) {
-	bubble(t, "a group too many fails at once", func(t *testing.T) {
-		d := newDesk(t, func(o *Options) { o.MaxGroups = 2 })
-		d.Set(Receivers{"oncall": {d.sink("a[0]", refuse)}})
-		for i := range uint64(3) {
-			d.deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))))
-		}
-		d.wantReceipts("a[0] INC-3/1 page failed")
-	})
-	bubble(t, "nothing is left of what was sent", func(t *testing.T) {
-		reg := prometheus.NewRegistry()
-		d := newDesk(t, func(o *Options) { o.Registerer = reg })
-		d.Set(Receivers{"oncall": {d.sink("a[0]", nil)}})
-		for i := range uint64(1000) {
-			d.Deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))), enrich.Context{})
-		}
-		synctest.Wait()
-		target := d.targets[targetID{"oncall", "a[0]"}]
-		if len(target.queues) != 0 || target.slots.free != 8 {
-			t.Errorf("%d queues, %d free slots", len(target.queues), target.slots.free)
-		}
-		if got := value(d.metrics.queued.WithLabelValues("oncall", "a[0]")); got != 0 {
-			t.Errorf("queue length %v", got)
-		}
-		if got := value(d.metrics.attempts.WithLabelValues("oncall", "a[0]", "accepted")); got != 1000 {
-			t.Errorf("%v accepted", got)
-		}
-	})
-	bubble(t, "Deliver waits for a callback that is far behind, and loses nothing", func(t *testing.T) {
-		release := make(chan struct{})
-		seen := 0
-		d := newDesk(t, func(o *Options) {
-			o.Receipt = func(correlate.Receipt) {
-				<-release
-				seen++
-			}
-		})
-		n := note(correlate.Page, 1, 1) // nobody to send it to: a receipt at once
-		delivered := 0
-		go func() {
-			for range maxReceipts + 100 {
-				d.Deliver(n, enrich.Context{})
-				delivered++
-			}
-		}()
-		synctest.Wait()
-		if delivered >= maxReceipts+100 || delivered < maxReceipts {
-			t.Errorf("%d delivered", delivered)
-		}
-		close(release)
-		synctest.Wait()
-		if seen != maxReceipts+100 {
-			t.Errorf("%d receipts", seen)
-		}
-	})
-}
-
 func TestReload(t *testing.T) {
 	bubble(t, "what waits is sent by the new integration at once", func(t *testing.T) {
 		d := newDesk(t)
@@ -638,13 +501,4 @@ func TestLatency(t *testing.T) {
 		}
 		t.Error("no latency was measured")
 	})
-}
-
-// value reads a gauge or a counter.
-func value(m prometheus.Metric) float64 {
-	var out dto.Metric
-	if err := m.Write(&out); err != nil {
-		panic(err)
-	}
-	return out.GetGauge().GetValue() + out.GetCounter().GetValue()
 }

@@ -46,7 +46,7 @@ type text struct{ strings.Builder }
 
 func (t *text) line(label, format string, args ...any) {
 	if label != "" {
-		fmt.Fprintf(t, "  %-9s ", label+":")
+		fmt.Fprintf(t, "  %-10s ", label+":")
 	} else {
 		t.WriteString("  ")
 	}

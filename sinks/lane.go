@@ -206,7 +206,10 @@ func retryAfter(v string, now time.Time) time.Duration {
 		return 0
 	}
 	if s, err := strconv.ParseFloat(v, 64); err == nil { // Discord sends fractions
-		return time.Duration(min(max(s, 0), maxRetryAfter.Seconds()) * float64(time.Second))
+		if !(s > 0) { // nor a NaN
+			return 0
+		}
+		return time.Duration(min(s, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	t, err := http.ParseTime(v)
 	if err != nil {

@@ -19,6 +19,9 @@ import (
 
 const (
 	redacted = "<secret>"
+	// minSecretBytes: to strike out every "a" would hide the error and show the
+	// secret.
+	minSecretBytes = 4
 	// minPartBytes keeps parts of a secret URL that are words of everyday use
 	// ("hooks", "api") readable.
 	minPartBytes = 8
@@ -139,19 +142,10 @@ func (r *redactor) walk(v reflect.Value, field string) {
 }
 
 // addURL adds all of a secret URL but its scheme and host, which an error may
-// name. A template is cut at its actions, and what stands between them added.
+// name.
 func (r *redactor) addURL(s string) {
-	if before, rest, ok := strings.Cut(s, "{{"); ok {
-		if _, path, ok := strings.Cut(before, "://"); ok {
-			_, before, _ = strings.Cut(path, "/")
-		}
-		r.addPart(before)
-		for ok {
-			var text string
-			_, rest, _ = strings.Cut(rest, "}}")
-			text, rest, ok = strings.Cut(rest, "{{")
-			r.addPart(text)
-		}
+	if strings.Contains(s, "{{") {
+		r.addTemplate(s)
 		return
 	}
 	u, err := url.Parse(s)
@@ -161,15 +155,33 @@ func (r *redactor) addURL(s string) {
 	}
 	r.addCredentials(u)
 	for _, path := range []string{u.Path, u.EscapedPath()} {
-		if len(path) > 1 {
-			r.add(path)
-		}
+		r.add(path)
 		for part := range strings.SplitSeq(path, "/") {
 			r.addPart(part)
 		}
 	}
 	r.add(u.RawQuery)
 	r.add(u.Fragment)
+}
+
+// addTemplate adds what stands between the actions of a templated URL, from the
+// end of the host on.
+func (r *redactor) addTemplate(s string) {
+	if _, after, ok := strings.Cut(s, "://"); ok {
+		s = after
+	}
+	inPath := false
+	for more := true; more; {
+		var text string
+		text, s, more = strings.Cut(s, "{{")
+		if _, after, ok := strings.Cut(text, "/"); ok && !inPath {
+			text, inPath = after, true
+		}
+		if inPath {
+			r.addPart(text)
+		}
+		_, s, _ = strings.Cut(s, "}}")
+	}
 }
 
 // addCredentials adds what a URL that is no secret as a whole may still hold.
@@ -201,7 +213,7 @@ func (r *redactor) add(s string) { addForms(r.secrets, s) }
 // addForms adds s as it is and as it looks when others have escaped it.
 func addForms(set map[string]bool, s string) {
 	s = strings.TrimSpace(s)
-	if s == "" || s == redacted {
+	if len(s) < minSecretBytes || s == redacted {
 		return
 	}
 	set[s] = true

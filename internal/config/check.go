@@ -106,6 +106,11 @@ func (c *checker) checkRecord(n *yaml.Node, sh *shape, path string) bool {
 			c.noteSecret(p)
 			return c.check(p.value, sh.extra, path)
 		}
+		if key, rest, ok := strings.Cut(p.key.Value, ":"); ok { // key:value is one word, the value in it perhaps a secret
+			c.hidden = append(hide(c.hidden, p.key, true), secret{p.key.Line, p.key.Column, rest, true})
+			c.fault(p.key, "a space is missing after %q%s", key+":", where(parent(path)))
+			return false
+		}
 		c.hidden = hide(c.hidden, p.value, looksSecret(p.key.Value) || looksSecret(nearest(p.key.Value, sh.keys())))
 		c.fault(p.key, unknownKey+"%q%s%s", p.key.Value, where(parent(path)), suggestion(p.key.Value, sh.keys()))
 		return false

@@ -241,7 +241,7 @@ func TestUnreadableTexts(t *testing.T) {
 	f("\xff\xfer\x00", "1:1: the file is not UTF-8 text")
 	f("route:\n\x00", "2:1: a control character (U+0000) that YAML does not allow")
 	f("a: b: c", "1:5: not valid YAML: mapping values are not allowed in this context")
-	f("a: &x b\nc: *y", "2:4: not valid YAML: unknown anchor 'y' referenced")
+	f("a: &x b\nc: *y", "2:4: not valid YAML: no anchor (&name) for this alias (*name) before it")
 	f(strings.Repeat(" ", maxTextBytes+1), "1:1: a file of 8388609 bytes; at most 8388608 are read")
 	f("? [a]\n: b\nroute: {receiver: a}\nreceivers: [{name: a}]", "1:3: a key must be a single value, not a list")
 }

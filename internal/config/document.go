@@ -77,30 +77,27 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 // unreadable finds the first character that no YAML file may have: the parser
 // would refuse it without saying where.
 func unreadable(s string) *fault {
-	line, column := 1, 1
 	for i, r := range s {
+		message := ""
 		if r == utf8.RuneError {
 			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
-				return &fault{line, column, "the file is not UTF-8 text"}
+				message = "the file is not UTF-8 text"
 			}
+		} else if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
+			message = fmt.Sprintf("a control character (%U) that YAML does not allow", r)
 		}
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
-			return &fault{line, column, fmt.Sprintf("a control character (%U) that YAML does not allow", r)}
-		}
-		if column++; r == '\n' {
-			line, column = line+1, 1
+		if message != "" {
+			before := splitLines(s[:i])
+			return &fault{len(before), utf8.RuneCountInString(before[len(before)-1]) + 1, message}
 		}
 	}
 	return nil
 }
 
-func splitLines(s string) []string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSuffix(lines[i], "\r")
-	}
-	return lines
-}
+// lineBreaks are all that YAML counts as one.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
+func splitLines(s string) []string { return strings.Split(lineBreaks.Replace(s), "\n") }
 
 // syntaxFault says where and why text is no YAML.
 func (d *document) syntaxFault(err error) *fault {
@@ -125,7 +122,10 @@ func (d *document) syntaxFault(err error) *fault {
 	if at := []rune(d.lines[line-1]); column <= len(at) && at[column-1] == '\t' {
 		message = "a tab where only spaces may indent"
 	}
-	return &fault{line, column, "not valid YAML: " + maskQuoted(d, line, message)}
+	if strings.HasPrefix(message, "unknown anchor") {
+		message = "no anchor (&name) for this alias (*name) before it" // the name may be a password
+	}
+	return &fault{line, column, "not valid YAML: " + message}
 }
 
 // expander copies a tree with every alias replaced by what it stands for.

@@ -66,12 +66,13 @@ const quotedStyles = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.Lite
 var plainScalar = regexp.MustCompile(`^[+-]?\.?[A-Za-z0-9_][A-Za-z0-9_.+-]*$`)
 
 func emitScalar(b *strings.Builder, n *yaml.Node) {
+	plain := n.Style&quotedStyles == 0 && n.Tag != "!" // a lone ! makes text of anything
 	switch {
-	case n.Style&quotedStyles == 0 && n.Value == "<<":
+	case plain && n.Value == "<<":
 		b.WriteString("<<")
-	case n.Style&quotedStyles == 0 && (n.Value == "" || n.Value == "~"):
+	case plain && n.Style&yaml.TaggedStyle == 0 && (n.Value == "" || n.Value == "~"):
 		b.WriteString("null")
-	case n.Style&quotedStyles == 0 && plainScalar.MatchString(n.Value):
+	case plain && plainScalar.MatchString(n.Value):
 		b.WriteString(n.Value)
 	default:
 		emitQuoted(b, n.Value)

@@ -28,7 +28,7 @@ type secret struct {
 var (
 	passwordWord = regexp.MustCompile(`(?i)token|secret|passw|credential|authorization|bearer|cookie|private|(^|_|-)(api)?key$|apikey`)
 	addressWord  = regexp.MustCompile(`(?i)(url|dsn|headers?)$`)
-	referentWord = regexp.MustCompile(`(?i)_(file|files|ref|id|name)$`)
+	referentWord = regexp.MustCompile(`(?i)_(file|files|ref|name)$`)
 )
 
 // looksSecret tells by its name whether what stands under a key may be secret.
@@ -134,8 +134,14 @@ func (m *mask) line(number, column int) (text []rune, caret int) {
 		return []rune(secretText), 0
 	}
 	runes = append(runes[:comment:comment], maskByName(runes[comment:])...)
-	runes = []rune(anyURL.ReplaceAllString(string(runes), secretText))
-	return runes, min(caret, len(runes))
+	s := anyURL.ReplaceAllString(string(runes), secretText)
+	s = noSpace.ReplaceAllStringFunc(s, func(s string) string {
+		if key, _, _ := strings.Cut(s, ":"); looksSecret(key) {
+			return key + ":" + secretText
+		}
+		return s
+	})
+	return []rune(s), min(caret, utf8.RuneCountInString(s))
 }
 
 // scrub removes secrets that stand in a line as another value.
@@ -243,6 +249,7 @@ func indent(runes []rune) int {
 
 var (
 	keyValue = regexp.MustCompile(`["']?([\w.-]+)["']?\s*:\s+`)
+	noSpace  = regexp.MustCompile(`[\w.-]+:[^\s/][^\s]*`) // a colon that makes no key
 	anyURL   = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
 )
 
@@ -270,18 +277,3 @@ func belowSecret(d *document, number int) bool {
 }
 
 var keyLine = regexp.MustCompile(`^\s*(?:- +)*["']?([\w.-]+)["']?\s*:(?:\s|$)`)
-
-var quotedWord = regexp.MustCompile(`'[^']*'`)
-
-// maskQuoted removes what a syntax error quotes from a line that looks secret.
-func maskQuoted(d *document, line int, message string) string {
-	for i := line - 1; i >= 0; i-- {
-		if at := keyLine.FindStringSubmatch(d.lines[i]); at != nil {
-			if looksSecret(at[1]) {
-				return quotedWord.ReplaceAllString(message, "'"+secretText+"'")
-			}
-			break
-		}
-	}
-	return message
-}

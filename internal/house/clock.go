@@ -11,7 +11,7 @@ var clocks = excuses{
 	"internal/guard":  "it pages when the engine does not, so it cannot ask the engine for the time",
 	"internal/demo":   "it plays a storm at the speed of the wall clock",
 	"internal/web":    "it measures requests",
-	"ingest":          "its shell measures requests and sets their deadlines",
+	"internal/node":   "it hands the clock to those who may read it, and stamps a reload",
 	"enrich":          "its pipeline measures look-ups; what they find decides no page",
 	"sinks":           "its shell spaces retries and measures attempts",
 	"sinks/sinktest":  "a provider for tests, which stamps what it receives",

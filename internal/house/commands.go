@@ -64,7 +64,7 @@ func (k known) wrongLine(line string) []string {
 	flush := func() {
 		out, words = append(out, k.wrongCommand(words)...), nil
 	}
-	for _, w := range strings.Fields(line) {
+	for w := range strings.FieldsSeq(line) {
 		if strings.HasPrefix(w, "#") {
 			break
 		}
@@ -171,7 +171,7 @@ func makeTargets(t *Tree) map[string]bool {
 			continue
 		}
 		for _, m := range makeRule.FindAllStringSubmatch(x.Body, -1) {
-			for _, w := range strings.Fields(m[1]) {
+			for w := range strings.FieldsSeq(m[1]) {
 				out[w] = true
 			}
 		}

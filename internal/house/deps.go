@@ -48,6 +48,9 @@ func Deps(t *Tree, linked []string) []Finding {
 		why = "what the binary is made of is reviewed line by line"
 		do  = "if that is meant, run: go test ./internal/house -update"
 	)
+	if !t.Exists(DepsPath) {
+		return []Finding{{DepsPath, "is not there", why, do}}
+	}
 	var listed []string
 	for _, x := range t.Texts {
 		if x.Path == DepsPath {

@@ -144,6 +144,7 @@ func TestDeps(t *testing.T) {
 		expect(t, Deps(oneFile(t, DepsPath, file), linked), want...)
 	}
 	f(DepsFile(linked))
+	expect(t, Deps(oneFile(t, "go.mod", ""), linked), "docs/deps.txt: is not there")
 	f(DepsFile(linked[:1]), "docs/deps.txt: example.com/b v1.2.0 is linked but not listed")
 	f(DepsFile(append(linked, "example.com/c v1.0.0")), "docs/deps.txt: example.com/c v1.0.0 is listed but not linked")
 }

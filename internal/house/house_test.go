@@ -1,6 +1,7 @@
 package house
 
 import (
+	"errors"
 	"flag"
 	"io/fs"
 	"os"
@@ -43,7 +44,8 @@ func TestRepository(t *testing.T) {
 			t.Fatal(err)
 		}
 		if *update {
-			if err := os.WriteFile(filepath.Join(root, DepsPath), []byte(DepsFile(linked)), 0o644); err != nil {
+			file := filepath.Join(root, DepsPath)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(DepsFile(linked)), 0o644)); err != nil {
 				t.Fatal(err)
 			}
 			return

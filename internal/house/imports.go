@@ -11,7 +11,7 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ web, sim, demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ web ◀ node ◀ sim, demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
@@ -33,8 +33,9 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
 	{"internal/engine", edges + " internal/frame internal/stream"},
 	{"internal/web", all},
-	{"internal/sim", all},
-	{"internal/demo", all},
+	{"internal/node", all + " internal/web"}, // starts and stops all of them
+	{"internal/sim", all + " internal/web internal/node"},
+	{"internal/demo", all + " internal/web internal/node"},
 
 	{"cmd/...", "..."},
 	{"benchmarks/...", "..."},
@@ -145,7 +146,7 @@ func forbidden(f *File, may, p string) (what, why, do string) {
 		if c.pkg != f.Dir {
 			continue
 		}
-		for _, m := range strings.Fields(c.may) {
+		for m := range strings.FieldsSeq(c.may) {
 			if hasModule(p, m) {
 				return "", "", ""
 			}
@@ -159,7 +160,7 @@ func forbidden(f *File, may, p string) (what, why, do string) {
 func hasModule(p, prefix string) bool { return within(p, prefix) }
 
 func anyMatches(patterns, dir string) bool {
-	for _, p := range strings.Fields(patterns) {
+	for p := range strings.FieldsSeq(patterns) {
 		if matches(p, dir) {
 			return true
 		}

@@ -8,14 +8,15 @@ import (
 func TestImports(t *testing.T) {
 	f := func(path, imports, want string) {
 		t.Helper()
-		body := "package x\n"
-		for _, p := range strings.Fields(imports) {
+		var body strings.Builder
+		body.WriteString("package x\n")
+		for p := range strings.FieldsSeq(imports) {
 			if !strings.Contains(strings.Split(p, "/")[0], ".") && !strings.HasPrefix(p, "std:") {
 				p = Module + "/" + p
 			}
-			body += "import _ \"" + strings.TrimPrefix(p, "std:") + "\"\n"
+			body.WriteString("import _ \"" + strings.TrimPrefix(p, "std:") + "\"\n")
 		}
-		got := Imports(oneFile(t, path, body))
+		got := Imports(oneFile(t, path, body.String()))
 		if want == "" {
 			expect(t, got)
 			return
@@ -55,6 +56,10 @@ func TestImports(t *testing.T) {
 	f("internal/config/a.go", "internal/engine", "2: internal/config imports @internal/engine")
 	f("internal/web/a.go", "internal/engine internal/config", "")
 	f("internal/web/a.go", "internal/demo", "2: internal/web imports @internal/demo")
+	f("internal/web/a.go", "internal/node", "2: internal/web imports @internal/node")
+	f("internal/node/a.go", "internal/web internal/engine", "")
+	f("internal/node/a.go", "internal/demo", "2: internal/node imports @internal/demo")
+	f("internal/demo/a.go", "internal/node", "")
 	f("internal/logs/a.go", "alert", "2: internal/logs imports @alert")
 	f("cmd/winnow/a.go", "internal/web internal/demo ledger github.com/spf13/cobra", "")
 	f("benchmarks/e2e/a.go", "internal/stream github.com/nats-io/nats.go github.com/prometheus/alertmanager/dispatch", "")

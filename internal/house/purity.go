@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"go/types"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -76,7 +77,7 @@ func (c *purity) run() []Finding {
 		if err != nil {
 			continue
 		}
-		for _, bad := range strings.Fields(impure) {
+		for bad := range strings.FieldsSeq(impure) {
 			if within(p, bad) {
 				c.add(s, "imports "+p, "take what it gives as an argument, or move the code to the edge")
 			}
@@ -235,10 +236,5 @@ func (f *File) orderReasons() map[int]bool {
 }
 
 func contains(words, word string) bool {
-	for _, w := range strings.Fields(words) {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Fields(words), word)
 }

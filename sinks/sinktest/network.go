@@ -11,15 +11,13 @@ import (
 // and a test in a synctest bubble can wait on it.
 type Network struct {
 	server *http.Server
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	pipes  pipes
 }
 
 // NewNetwork serves h to whoever dials, whatever the address. Close ends it.
 func NewNetwork(h http.Handler) *Network {
-	n := &Network{server: &http.Server{Handler: h}, conns: make(chan net.Conn), closed: make(chan struct{})}
-	go func() { _ = n.server.Serve(n) }() // it ends with http.ErrServerClosed
+	n := &Network{server: &http.Server{Handler: h}, pipes: pipes{conns: make(chan net.Conn), closed: make(chan struct{})}}
+	go func() { _ = n.server.Serve(&n.pipes) }() // it ends with http.ErrServerClosed
 	return n
 }
 
@@ -27,34 +25,40 @@ func NewNetwork(h http.Handler) *Network {
 func (n *Network) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	here, there := net.Pipe()
 	select {
-	case n.conns <- there:
+	case n.pipes.conns <- there:
 		return here, nil
-	case <-n.closed:
+	case <-n.pipes.closed:
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: net.ErrClosed}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// Accept is for http.Server.
-func (n *Network) Accept() (net.Conn, error) {
+// Close ends the server and its connections.
+func (n *Network) Close() error { return n.server.Close() }
+
+// pipes is the server's net.Listener.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
 	select {
-	case c := <-n.conns:
+	case c := <-p.conns:
 		return c, nil
-	case <-n.closed:
+	case <-p.closed:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close ends the server and its connections.
-func (n *Network) Close() error {
-	err := n.server.Close()
-	n.once.Do(func() { close(n.closed) })
-	return err
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
 }
 
-// Addr is for http.Server.
-func (n *Network) Addr() net.Addr { return address{} }
+func (p *pipes) Addr() net.Addr { return address{} }
 
 type address struct{}
 

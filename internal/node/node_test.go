@@ -1,0 +1,344 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server/ats"
+	commoncfg "github.com/prometheus/common/config"
+
+	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/ledger"
+	"github.com/winnowhq/winnow/sinks/sinktest"
+)
+
+func TestMain(m *testing.M) {
+	ats.Register() // see internal/stream
+	os.Exit(m.Run())
+}
+
+const settings = `
+global: {resolve_timeout: 1h}
+route:
+  receiver: oncall
+  group_by: [alertname, cluster]
+  group_wait: 30s
+  group_interval: 5m
+  repeat_interval: 4h
+  routes:
+    - {receiver: nobody, matchers: ['severity="none"']}
+inhibit_rules:
+  - {source_matchers: ['alertname="NodeDown"'], target_matchers: ['severity="warning"'], equal: [cluster]}
+receivers:
+  - {name: nobody}
+  - name: oncall
+    pagerduty_configs:
+      - {routing_key: 0123456789abcdef0123456789abcdef, url: 'http://pagerduty.test/v2/enqueue'}
+`
+
+// site is a node in a bubble with a pager that remembers everything.
+type site struct {
+	t       *testing.T
+	dir     string
+	text    string
+	pager   *sinktest.PagerDuty
+	network *sinktest.Network
+	node    *Node
+	sent    uint64
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), text: settings, pager: sinktest.NewPagerDuty()}
+	s.network = sinktest.NewNetwork(s.pager)
+	t.Cleanup(func() { s.network.Close() })
+	s.start()
+	return s
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	n, err := Start(s.t.Context(), Options{
+		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
+		Stream:      stream.Options{Dir: s.dir},
+		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
+		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.node = n
+	<-n.Ready()
+}
+
+func (s *site) stop() {
+	s.t.Helper()
+	if err := s.node.Stop(); err != nil {
+		s.t.Errorf("stop: %v", err)
+	}
+}
+
+// crash goes on with what the store held at this moment, as after kill -9: the
+// node that runs is cut off from the pager first and its last words are lost.
+func (s *site) crash() {
+	s.t.Helper()
+	copied := s.t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(s.dir)); err != nil {
+		s.t.Fatal(err)
+	}
+	old := s.node
+	s.network.Close()
+	if err := old.Stop(); err != nil {
+		s.t.Logf("the node that crashed: %v", err)
+	}
+	s.network = sinktest.NewNetwork(s.pager)
+	s.dir = copied
+	s.start()
+}
+
+type sample struct {
+	name, pod, severity string
+	resolved            bool
+}
+
+func (s *site) post(samples ...sample) {
+	s.t.Helper()
+	type wire struct {
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+		EndsAt      time.Time         `json:"endsAt,omitzero"`
+	}
+	var body []wire
+	for _, a := range samples {
+		w := wire{Labels: map[string]string{"alertname": a.name, "cluster": "eu", "pod": a.pod, "severity": a.severity},
+			Annotations: map[string]string{"runbook_url": "https://runbooks.test/" + a.name}}
+		if a.resolved {
+			w.EndsAt = time.Now()
+		}
+		body = append(body, w)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/api/v2/alerts", bytes.NewReader(b)))
+	if rec.Code != http.StatusOK {
+		s.t.Fatalf("the door answers %d: %s", rec.Code, rec.Body)
+	}
+	s.sent += uint64(len(samples))
+}
+
+func (s *site) get(path string) string {
+	s.t.Helper()
+	rec := httptest.NewRecorder()
+	s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+	if rec.Code != http.StatusOK {
+		s.t.Fatalf("GET %s: %d %s", path, rec.Code, rec.Body)
+	}
+	return rec.Body.String()
+}
+
+func (s *site) report() *ledger.Report {
+	s.t.Helper()
+	var r ledger.Report
+	if err := json.Unmarshal([]byte(s.get("/api/v1/report")), &r); err != nil {
+		s.t.Fatal(err)
+	}
+	if !r.Balanced || r.Deliveries != s.sent || r.SwallowedCriticals != 0 {
+		s.t.Errorf("sent %d, the report says %d deliveries, balanced %v, %d swallowed criticals", s.sent, r.Deliveries, r.Balanced, r.SwallowedCriticals)
+	}
+	return &r
+}
+
+func (s *site) events() string {
+	var out []string
+	for _, e := range s.pager.Events() {
+		out = append(out, e.Action)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestWebhookToPager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.post(sample{name: "Slow", pod: "a", severity: "warning"}, sample{name: "Slow", pod: "b", severity: "warning"})
+		time.Sleep(time.Minute)
+		if got := s.events(); got != "trigger" {
+			t.Fatalf("pager heard %q", got)
+		}
+		e := s.pager.Events()[0]
+		if raw, _ := json.Marshal(e); !strings.Contains(string(raw), "https://runbooks.test/Slow") {
+			t.Errorf("no runbook in what the pager got: %s", raw)
+		}
+		s.post(sample{name: "Slow", pod: "c", severity: "critical"}) // escalates: a page of its own
+		time.Sleep(5 * time.Minute)
+		if got := s.events(); got != "trigger trigger" || s.pager.Events()[1].Key == e.Key {
+			t.Fatalf("pager heard %q, keys %q and %q", got, e.Key, s.pager.Events()[1].Key)
+		}
+		s.post(sample{name: "Slow", pod: "a", resolved: true, severity: "warning"}, sample{name: "Slow", pod: "b", resolved: true, severity: "warning"}, sample{name: "Slow", pod: "c", resolved: true, severity: "critical"})
+		time.Sleep(5 * time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("still open at the pager: %v", open)
+		}
+		r := s.report()
+		if r.Onsets != 3 || r.Incidents != 1 || r.Pages != 2 {
+			t.Errorf("onsets %d, incidents %d, pages %d; want 3, 1, 2", r.Onsets, r.Incidents, r.Pages)
+		}
+		if text := s.get("/api/v1/explain/INC-1"); !strings.Contains(text, "escalation") || !strings.Contains(text, "accepted by oncall/pagerduty[0]") {
+			t.Errorf("explanation of the incident:\n%s", text)
+		}
+		if m := s.get("/metrics"); !strings.Contains(m, "winnow_ledger_deliveries_total 6") || !strings.Contains(m, "winnow_ledger_balanced 1") {
+			t.Errorf("metrics:\n%s", m)
+		}
+		s.stop()
+	})
+}
+
+func TestReloadOverHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.post(sample{name: "Slow", pod: "a", severity: "warning"})
+		time.Sleep(time.Minute)
+		reload := func() int {
+			rec := httptest.NewRecorder()
+			s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/-/reload", nil))
+			return rec.Code
+		}
+		good := s.text
+		s.text = strings.Replace(good, "receiver: oncall", "receiver: oncal", 1)
+		if code := reload(); code != http.StatusInternalServerError {
+			t.Errorf("a broken configuration answers %d", code)
+		}
+		if !strings.Contains(s.get("/metrics"), "winnow_config_last_reload_successful 0") {
+			t.Error("the metric does not say that the reload failed")
+		}
+		s.text = strings.Replace(good, "group_interval: 5m", "group_interval: 1m", 1)
+		if code := reload(); code != http.StatusOK {
+			t.Errorf("a sound configuration answers %d", code)
+		}
+		s.post(sample{name: "Slow", pod: "a", resolved: true, severity: "warning"})
+		time.Sleep(6 * time.Minute)
+		if got := s.events(); got != "trigger resolve" {
+			t.Errorf("pager heard %q", got)
+		}
+		s.stop()
+	})
+}
+
+// story posts a seeded mix for some hours and resolves everything in the end.
+// At each of the given steps the node stops (even) or crashes (odd).
+func (s *site) story(seed uint64, interruptions map[int]bool) {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	names := []string{"Slow", "Errors", "NodeDown", "DiskFull", "CertExpiry"}
+	severities := []string{"warning", "critical", "critical", "none", "warning"}
+	live := map[sample]bool{}
+	var order []sample
+	for i := range 120 {
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Second)
+		k := rng.IntN(len(names))
+		a := sample{name: names[k], pod: fmt.Sprint(rng.IntN(6)), severity: severities[k]}
+		if live[a] && rng.IntN(2) == 0 {
+			gone := a
+			gone.resolved = true
+			s.post(gone)
+			delete(live, a)
+		} else {
+			s.post(a, a)
+			if !live[a] {
+				live[a] = true
+				order = append(order, a)
+			}
+		}
+		if crash, ok := interruptions[i]; ok {
+			time.Sleep(time.Duration(rng.IntN(40)) * time.Second)
+			if crash {
+				s.crash()
+			} else {
+				s.stop()
+				time.Sleep(time.Duration(rng.IntN(600)) * time.Second)
+				s.start()
+			}
+		}
+	}
+	for _, a := range order {
+		if live[a] {
+			delete(live, a)
+			a.resolved = true
+			s.post(a)
+		}
+	}
+	time.Sleep(2 * time.Hour)
+}
+
+func TestSameSeedSameBytes(t *testing.T) {
+	run := func() string {
+		var b strings.Builder
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			s.story(11, nil)
+			s.report()
+			for _, e := range s.pager.Events() {
+				raw, err := json.Marshal(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&b, "%s\n", raw)
+			}
+			s.stop()
+		})
+		return b.String()
+	}
+	first := run()
+	if strings.Count(first, "\n") < 20 {
+		t.Fatalf("the pager heard only %d events: too few to prove anything", strings.Count(first, "\n"))
+	}
+	if again := run(); again != first {
+		t.Errorf("the same seed gave the pager other bytes:\n%s\nthen\n%s", first, again)
+	}
+}
+
+// TestInterruptedStories stops and crashes nodes in the middle of stories: what
+// the pager is left with must be what it would have been without.
+func TestInterruptedStories(t *testing.T) {
+	crashes, stops := 0, 0
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			rng := rand.New(rand.NewPCG(seed, 4))
+			at := map[int]bool{}
+			for range 5 {
+				crash := rng.IntN(2) == 0
+				at[rng.IntN(110)] = crash
+				if crash {
+					crashes++
+				} else {
+					stops++
+				}
+			}
+			s.story(seed, at)
+			s.report()
+			if open := s.pager.Open(); len(open) != 0 {
+				t.Errorf("seed %d: all is resolved, and %d incidents are open at the pager: %v", seed, len(open), open)
+			}
+			if p := s.pager.Phantoms(); len(p) != 0 {
+				t.Errorf("seed %d: phantom incidents: %v", seed, p)
+			}
+			s.stop()
+		})
+	}
+	if crashes < 10 || stops < 10 {
+		t.Errorf("only %d crashes and %d stops", crashes, stops)
+	}
+}

@@ -74,6 +74,7 @@ type Limits struct {
 	InFlightBytes int `yaml:"in_flight_bytes,omitempty"`
 }
 
+// What holds where the configuration says nothing.
 const (
 	DefaultDeadline        = 10 * time.Second // Prometheus waits no longer
 	DefaultLabelNameBytes  = 1 << 10

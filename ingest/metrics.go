@@ -24,15 +24,15 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "winnow_ingest_" + name, Help: help}, labels)
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		requests:    counter("requests_total", "Requests answered.", "source", "code"),
-		alerts:      counter("alerts_total", "Alerts made durable.", "source"),
-		quarantined: counter("quarantined_total", "Pieces of bodies that could not be read, made durable as they came.", "source"),
-		bytes:       counter("body_bytes_total", "Bytes of bodies after decompression.", "source"),
-		cut:         counter("short_bodies_total", "Bodies read in part: over a limit, or broken in their compression.", "source"),
-		withheld:    counter("withheld_alerts_total", "Alerts that senders say they left out of their requests.", "source"),
+		requests:    counter("winnow_ingest_requests_total", "Requests answered.", "source", "code"),
+		alerts:      counter("winnow_ingest_alerts_total", "Alerts made durable.", "source"),
+		quarantined: counter("winnow_ingest_quarantined_total", "Pieces of bodies that could not be read, made durable as they came.", "source"),
+		bytes:       counter("winnow_ingest_body_bytes_total", "Bytes of bodies after decompression.", "source"),
+		cut:         counter("winnow_ingest_short_bodies_total", "Bodies read in part: over a limit, or broken in their compression.", "source"),
+		withheld:    counter("winnow_ingest_withheld_alerts_total", "Alerts that senders say they left out of their requests.", "source"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "winnow_ingest_request_duration_seconds",
 			Help:    "Time from the header of a request to its answer.",

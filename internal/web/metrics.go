@@ -47,27 +47,27 @@ const scrapeTimeout = 5 * time.Second
 
 func newBooks(e *engine.Engine, version string) *books {
 	d := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("winnow_"+name, help, labels, nil)
+		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &books{
 		engine: e, version: version,
-		info:          d("build_info", "Always 1; the label says which version runs.", "version"),
-		deliveries:    d("ledger_deliveries_total", "Alerts as sent, re-sends included (E of the funnel)."),
-		onsets:        d("ledger_onsets_total", "Distinct alerts times their episodes (O)."),
-		incidents:     d("ledger_incidents_total", "Incidents opened (I)."),
-		notifications: d("ledger_notifications_total", "Notifications accepted by a sink (N)."),
-		pages:         d("ledger_pages_total", "Pages accepted by a sink (P)."),
-		swallowed:     d("ledger_swallowed_criticals", "Critical episodes nobody was told of, without a reason that accounts for it. Must be 0."),
-		balanced:      d("ledger_balanced", "1 when deliveries equal the sum of their dispositions."),
-		disposition:   d("ledger_dispositions", "Deliveries by what became of them.", "disposition"),
-		live:          d("engine_live_alerts", "Alerts known, those that ended within the last hour included."),
-		open:          d("engine_open_incidents", "Incidents open."),
-		logSeq:        d("engine_log_sequence", "Log message applied last."),
-		lag:           d("engine_log_lag_messages", "Log messages not yet applied."),
-		faults:        d("engine_log_faults_total", "Log and outbox messages missing or unreadable. Must be 0."),
-		ticks:         d("engine_ticks_total", "Ticks published."),
-		commits:       d("engine_commits_total", "Commit records written to the outbox."),
-		handed:        d("engine_notifications_total", "Notifications handed to the sinks."),
+		info:          d("winnow_build_info", "Always 1; the label says which version runs.", "version"),
+		deliveries:    d("winnow_ledger_deliveries_total", "Alerts as sent, re-sends included (E of the funnel)."),
+		onsets:        d("winnow_ledger_onsets_total", "Distinct alerts times their episodes (O)."),
+		incidents:     d("winnow_ledger_incidents_total", "Incidents opened (I)."),
+		notifications: d("winnow_ledger_notifications_total", "Notifications accepted by a sink (N)."),
+		pages:         d("winnow_ledger_pages_total", "Pages accepted by a sink (P)."),
+		swallowed:     d("winnow_ledger_swallowed_criticals", "Critical episodes nobody was told of, without a reason that accounts for it. Must be 0."),
+		balanced:      d("winnow_ledger_balanced", "1 when deliveries equal the sum of their dispositions."),
+		disposition:   d("winnow_ledger_dispositions", "Deliveries by what became of them.", "disposition"),
+		live:          d("winnow_engine_live_alerts", "Alerts known, those that ended within the last hour included."),
+		open:          d("winnow_engine_open_incidents", "Incidents open."),
+		logSeq:        d("winnow_engine_log_sequence", "Log message applied last."),
+		lag:           d("winnow_engine_log_lag_messages", "Log messages not yet applied."),
+		faults:        d("winnow_engine_log_faults_total", "Log and outbox messages missing or unreadable. Must be 0."),
+		ticks:         d("winnow_engine_ticks_total", "Ticks published."),
+		commits:       d("winnow_engine_commits_total", "Commit records written to the outbox."),
+		handed:        d("winnow_engine_notifications_total", "Notifications handed to the sinks."),
 	}
 }
 

@@ -1,0 +1,168 @@
+// Package wire reads and writes the small binary pieces that logs and snapshots
+// are made of: integers, strings, lists. It is pure. It never trusts a length:
+// what does not fit into the bytes at hand is an error, not an allocation.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrCorrupt is what every error of a Reader wraps.
+var ErrCorrupt = errors.New("corrupt data")
+
+// Writer appends to B.
+type Writer struct{ B []byte }
+
+// Uint appends an unsigned integer, Int a signed one: small ones take few bytes.
+func (w *Writer) Uint(v uint64) { w.B = binary.AppendUvarint(w.B, v) }
+
+// Int appends a signed integer.
+func (w *Writer) Int(v int64) { w.B = binary.AppendVarint(w.B, v) }
+
+// Fixed appends eight bytes: for hashes, which are never small.
+func (w *Writer) Fixed(v uint64) { w.B = binary.LittleEndian.AppendUint64(w.B, v) }
+
+// Byte appends one byte.
+func (w *Writer) Byte(v byte) { w.B = append(w.B, v) }
+
+// Bool appends one byte.
+func (w *Writer) Bool(v bool) {
+	if v {
+		w.Byte(1)
+	} else {
+		w.Byte(0)
+	}
+}
+
+// String appends a length and the bytes.
+func (w *Writer) String(s string) {
+	w.Uint(uint64(len(s)))
+	w.B = append(w.B, s...)
+}
+
+// Bytes appends a length and the bytes.
+func (w *Writer) Bytes(b []byte) {
+	w.Uint(uint64(len(b)))
+	w.B = append(w.B, b...)
+}
+
+// Reader reads what a Writer wrote. It keeps its first error; after one, all
+// that it reads is zero and every list is empty.
+type Reader struct {
+	b   []byte
+	at  int
+	err error
+}
+
+// NewReader reads b.
+func NewReader(b []byte) *Reader { return &Reader{b: b} }
+
+// Err is the first error.
+func (r *Reader) Err() error { return r.err }
+
+// Left is the number of bytes not yet read.
+func (r *Reader) Left() int {
+	if r.err != nil {
+		return 0
+	}
+	return len(r.b) - r.at
+}
+
+// Fail makes an error of what a caller found wrong, unless there is one.
+func (r *Reader) Fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: at byte %d: %s", ErrCorrupt, r.at, fmt.Sprintf(format, args...))
+	}
+}
+
+// End fails when bytes are left.
+func (r *Reader) End() error {
+	if n := r.Left(); n > 0 {
+		r.Fail("%d bytes too many", n)
+	}
+	return r.err
+}
+
+// Uint reads an unsigned integer.
+func (r *Reader) Uint() uint64 {
+	if r.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(r.b[r.at:])
+	if n <= 0 {
+		r.Fail("bad integer")
+		return 0
+	}
+	r.at += n
+	return v
+}
+
+// Int reads a signed integer.
+func (r *Reader) Int() int64 {
+	u := r.Uint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+// Uint32 reads an unsigned integer of at most 32 bits.
+func (r *Reader) Uint32() uint32 {
+	v := r.Uint()
+	if v > 1<<32-1 {
+		r.Fail("%d is too large", v)
+		return 0
+	}
+	return uint32(v)
+}
+
+// Fixed reads eight bytes.
+func (r *Reader) Fixed() uint64 {
+	if r.Left() < 8 {
+		r.Fail("it ends too early")
+		return 0
+	}
+	r.at += 8
+	return binary.LittleEndian.Uint64(r.b[r.at-8:])
+}
+
+// Byte reads one byte.
+func (r *Reader) Byte() byte {
+	if r.Left() < 1 {
+		r.Fail("it ends too early")
+		return 0
+	}
+	r.at++
+	return r.b[r.at-1]
+}
+
+// Bool reads one byte that is 0 or 1.
+func (r *Reader) Bool() bool {
+	v := r.Byte()
+	if v > 1 {
+		r.Fail("%d is no truth value", v)
+	}
+	return v == 1
+}
+
+// Count reads the length of a list whose elements take at least size bytes each.
+func (r *Reader) Count(size int) int {
+	v := r.Uint()
+	if v > uint64(r.Left()/max(size, 1)) {
+		r.Fail("a list of %d in %d bytes", v, r.Left())
+		return 0
+	}
+	return int(v)
+}
+
+// Bytes reads a length and as many bytes, which are not copied.
+func (r *Reader) Bytes() []byte {
+	n := r.Count(1)
+	if r.err != nil {
+		return nil
+	}
+	r.at += n
+	return r.b[r.at-n : r.at : r.at]
+}
+
+// String reads a length and a string.
+func (r *Reader) String() string { return string(r.Bytes()) }

@@ -1,0 +1,76 @@
+package wire
+
+import (
+	"errors"
+	"math"
+	"testing"
+)
+
+func TestRoundTrip(t *testing.T) {
+	var w Writer
+	w.Uint(math.MaxUint64)
+	w.Int(math.MinInt64)
+	w.Int(math.MaxInt64)
+	w.Fixed(7)
+	w.Byte(9)
+	w.Bool(true)
+	w.String("naïve\x00")
+	w.Bytes(nil)
+	w.Uint(math.MaxUint32)
+	r := NewReader(w.B)
+	if r.Uint() != math.MaxUint64 || r.Int() != math.MinInt64 || r.Int() != math.MaxInt64 || r.Fixed() != 7 || r.Byte() != 9 ||
+		!r.Bool() || r.String() != "naïve\x00" || len(r.Bytes()) != 0 || r.Uint32() != math.MaxUint32 || r.End() != nil {
+		t.Errorf("something came back changed: %v", r.Err())
+	}
+}
+
+func TestDamageIsAnError(t *testing.T) {
+	f := func(what string, b []byte, read func(*Reader)) {
+		t.Helper()
+		r := NewReader(b)
+		read(r)
+		if !errors.Is(r.End(), ErrCorrupt) {
+			t.Errorf("%s: error %v", what, r.Err())
+		}
+		if r.Uint() != 0 || r.String() != "" || r.Count(1) != 0 || r.Left() != 0 {
+			t.Errorf("%s: it goes on reading", what)
+		}
+	}
+	f("nothing there", nil, func(r *Reader) { r.Byte() })
+	f("half an integer", []byte{0x80}, func(r *Reader) { r.Uint() })
+	f("seven bytes", make([]byte, 7), func(r *Reader) { r.Fixed() })
+	f("too many bytes", []byte{1, 2}, func(r *Reader) { r.Byte() })
+	f("a vast string", []byte{0xff, 0xff, 0xff, 0xff, 0x7f}, func(r *Reader) { _ = r.String() })
+	f("a list that cannot fit", []byte{3, 0, 0, 0, 0}, func(r *Reader) { r.Count(2) })
+	f("no truth value", []byte{2}, func(r *Reader) { r.Bool() })
+	f("over 32 bits", []byte{0x80, 0x80, 0x80, 0x80, 0x10}, func(r *Reader) { r.Uint32() })
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte{1, 2, 3}, []byte{0, 1, 2, 3, 4, 5, 6, 7})
+	f.Fuzz(func(t *testing.T, b, script []byte) {
+		r := NewReader(b)
+		for _, s := range script {
+			switch s % 8 {
+			case 0:
+				r.Uint()
+			case 1:
+				r.Int()
+			case 2:
+				r.Fixed()
+			case 3:
+				r.Byte()
+			case 4:
+				_ = r.String()
+			case 5:
+				if n := r.Count(2); n > len(b) {
+					t.Fatalf("a list of %d in %d bytes", n, len(b))
+				}
+			case 6:
+				r.Bool()
+			case 7:
+				r.Uint32()
+			}
+		}
+	})
+}

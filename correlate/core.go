@@ -91,10 +91,11 @@ func NewCore(p *Policy) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	return &Core{
-		policy: compiled, table: dedupe.NewTable(), index: map[string]*group{}, dims: newDims(),
-		live: make([]liveAlert, 1), silenceVersion: 1,
-	}, nil
+	return newCore(compiled, dedupe.NewTable()), nil
+}
+
+func newCore(p *policy, t *dedupe.Table) *Core {
+	return &Core{policy: p, table: t, index: map[string]*group{}, dims: newDims(), live: make([]liveAlert, 1), silenceVersion: 1}
 }
 
 // Dim is what a Row's number stands for, for ever.

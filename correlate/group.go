@@ -18,6 +18,7 @@ type group struct {
 	members []member
 
 	next    alert.Time // of the flush
+	order   uint64     // of its timer
 	gen     uint32
 	retired bool // its route is gone; nobody joins any more
 
@@ -128,7 +129,8 @@ func (c *Core) schedule(g *group, at alert.Time) {
 	g.gen++
 	g.next = at
 	c.order++
-	c.timers.push(timer{at: at, order: c.order, group: g, gen: g.gen})
+	g.order = c.order
+	c.timers.push(timer{at: at, order: g.order, group: g, gen: g.gen})
 }
 
 // view is a member as one flush sees it.

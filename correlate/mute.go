@@ -58,11 +58,14 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	return out
 }
 
+// addSource lists ref as a cause. Lists are in order of Ref, so that which of
+// several causes is named does not depend on how the list came about.
 func (c *Core) addSource(ref dedupe.Ref) {
 	for _, l := range c.live[ref].links {
 		if l.source {
 			r := c.policy.rules[l.rule]
-			r.sources[l.hash] = append(r.sources[l.hash], ref)
+			i, _ := slices.BinarySearch(r.sources[l.hash], ref)
+			r.sources[l.hash] = slices.Insert(r.sources[l.hash], i, ref)
 		}
 	}
 }

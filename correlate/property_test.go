@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/dedupe"
+	"github.com/winnowhq/winnow/internal/wire"
 )
 
 // deed is one random step of a workload.
@@ -96,7 +98,6 @@ func randomPolicy(rng *rand.Rand) *Policy {
 }
 
 func apply(t *testing.T, c *Core, out *Output, d *deed, seq int) {
-	t.Helper()
 	c.At(uint64(seq))
 	if d.verb == "resume" {
 		c.Resume(out, d.at.Add(-d.length), d.at)
@@ -330,4 +331,93 @@ func TestMoreTicksChangeNothing(t *testing.T) {
 			t.Fatalf("seed %d: with more ticks %d rows and %d notifications, without %d and %d, or others", seed, len(rows2), len(said2), len(rows), len(said))
 		}
 	}
+}
+
+func state(c *Core) []byte {
+	var w wire.Writer
+	c.AppendState(&w)
+	return w.B
+}
+
+// TestStateGoesOnAsBefore takes the state in the middle of stories: a core made
+// of it decides as the first one does, to the byte.
+func TestStateGoesOnAsBefore(t *testing.T) {
+	retired := 0
+	for seed := range uint64(150) {
+		story := workload(seed, 200)
+		cut := 20 + int(seed)%180
+		policy := basic()
+		live, err := NewCore(policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b Output
+		for i := range cut {
+			apply(t, live, &a, &story[i], i+1)
+			if story[i].verb == "policy" {
+				policy = story[i].policy
+			}
+			a.Reset()
+		}
+		for _, g := range live.groups {
+			if g != nil && g.retired {
+				retired++
+			}
+		}
+		before := state(live)
+		r := wire.NewReader(before)
+		loaded, err := LoadCore(policy, r)
+		if err != nil || r.End() != nil {
+			t.Fatalf("seed %d: %v %v", seed, err, r.End())
+		}
+		if !bytes.Equal(state(loaded), before) {
+			t.Fatalf("seed %d: what was loaded is written otherwise", seed)
+		}
+		a = Output{}
+		for i := cut; i < len(story); i++ {
+			apply(t, live, &a, &story[i], i+1)
+			apply(t, loaded, &b, &story[i], i+1)
+			if !reflect.DeepEqual(a, b) {
+				t.Fatalf("seed %d step %d: the loaded core decides otherwise", seed, i)
+			}
+			a, b = Output{}, Output{}
+		}
+		if !bytes.Equal(state(loaded), state(live)) {
+			t.Fatalf("seed %d: the states have drifted apart", seed)
+		}
+	}
+	if retired < 20 {
+		t.Errorf("only %d groups without a route were taken along", retired)
+	}
+}
+
+func FuzzLoadCore(f *testing.F) {
+	for seed := range uint64(4) {
+		c, err := NewCore(basic())
+		if err != nil {
+			f.Fatal(err)
+		}
+		var out Output
+		for i, d := range workload(seed, 40)[:40] {
+			if d.verb != "policy" {
+				apply(nil, c, &out, &d, i+1)
+			}
+		}
+		f.Add(state(c))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := LoadCore(basic(), wire.NewReader(b))
+		if err != nil {
+			return
+		}
+		// What it will decide is of no worth, but it must not break.
+		now := epoch.Add(30 * 24 * time.Hour)
+		var out Output
+		a := labelled("alertname=A")
+		if next, ok := c.Next(); !ok || next.Sub(now) < -90*24*time.Hour {
+			return // a timer in the year 1700 would fire for minutes
+		}
+		c.Advance(&out, now)
+		c.Observe(&out, now, "test", 0, &a)
+	})
 }

@@ -145,6 +145,9 @@ func bounds(now alert.Time, a *alert.Alert, validity time.Duration) (startsAt, e
 	return startsAt, endsAt, timeout
 }
 
+// Known reports whether r names an alert.
+func (t *Table) Known(r Ref) bool { return int(r) < len(t.entries) && t.entries[r].live }
+
 // Firing reports whether the alert still fires at the given time.
 func (t *Table) Firing(r Ref, at alert.Time) bool { return t.entries[r].endsAt > at }
 

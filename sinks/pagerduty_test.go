@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/alertmanager/notify"
@@ -24,7 +25,7 @@ func pager(t *testing.T) (*desk, *sinktest.PagerDuty) {
 		if err := net.Close(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Minute) // the connections end
+		synctest.Wait() // until the connections have ended
 	})
 	d := newDesk(t, func(o *Options) { o.Jitter = func() float64 { return .99 } })
 	in := buildOne(t, `pagerduty_configs: [{url: "http://pagerduty.example/v2/enqueue", routing_key: r, severity: critical}]`,

@@ -8,9 +8,12 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
@@ -20,10 +23,29 @@ import (
 // faulty is a keyed integration before a PagerDuty, with faults until healthy.
 type faulty struct {
 	fake
-	pd      *sinktest.PagerDuty
-	rnd     *rand.Rand
-	faults  map[string]int
-	healthy bool
+	pd   *sinktest.PagerDuty
+	seed uint64
+
+	mu       sync.Mutex
+	attempts map[string]uint64
+	faults   map[string]int
+	healthy  bool
+}
+
+// fault decides what goes wrong with an attempt: the same for the same seed,
+// whichever of two attempts of one moment comes first.
+func (f *faulty) fault(m *Message) (string, *rand.Rand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := m.Notification.ID() + m.Key
+	f.attempts[id]++
+	rnd := rand.New(rand.NewPCG(f.seed, xxhash.Sum64String(id)+f.attempts[id]))
+	fault := "none"
+	if !f.healthy {
+		fault = []string{"none", "slow", "refused", "lost answer", "hangs", "late", "wait"}[rnd.IntN(7)]
+	}
+	f.faults[fault]++
+	return fault, rnd
 }
 
 func (f *faulty) deliver(m *Message) error {
@@ -50,24 +72,23 @@ func (f *faulty) deliver(m *Message) error {
 }
 
 func (f *faulty) send(ctx context.Context, m *Message) error {
-	fault := "none"
-	if !f.healthy {
-		fault = []string{"none", "slow", "refused", "lost answer", "hangs", "late", "wait"}[f.rnd.IntN(7)]
-	}
-	f.faults[fault]++
+	fault, rnd := f.fault(m)
 	switch fault {
 	case "slow":
-		time.Sleep(time.Duration(f.rnd.IntN(9000)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(9000)) * time.Millisecond)
 	case "refused":
 		return refuse(ctx, m)
 	case "lost answer":
-		return errors.Join(&Error{Retry: true, Unknown: true, Err: errors.New("EOF")}, f.deliver(m))
+		if err := f.deliver(m); err != nil {
+			return err
+		}
+		return &Error{Retry: true, Unknown: true, Err: errors.New("EOF")}
 	case "hangs":
 		return hang(ctx, m)
 	case "late": // past its deadline, and it arrives all the same
-		time.Sleep(time.Duration(10+f.rnd.IntN(50)) * time.Second)
+		time.Sleep(time.Duration(10+rnd.IntN(50)) * time.Second)
 	case "wait":
-		return &Error{Retry: true, After: time.Duration(f.rnd.IntN(60)) * time.Second, Err: errors.New("429")}
+		return &Error{Retry: true, After: time.Duration(rnd.IntN(60)) * time.Second, Err: errors.New("429")}
 	}
 	return f.deliver(m)
 }
@@ -101,7 +122,7 @@ func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[c
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	d := newDesk(t, func(o *Options) { o.Jitter = rand.New(rand.NewPCG(seed, 2)).Float64 })
 	pd := sinktest.NewPagerDuty()
-	f := &faulty{pd: pd, rnd: rnd, faults: faults}
+	f := &faulty{pd: pd, seed: seed, faults: faults, attempts: map[string]uint64{}}
 	in := fake{name: "pagerduty[0]", resolved: true, keyed: true, send: f.send}
 	d.Set(Receivers{"oncall": {in, d.sink("other[0]", nil)}})
 
@@ -138,7 +159,9 @@ func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[c
 		}
 		deliver(note(correlate.Resolve, incident, revision+1, group(key), pages(page)))
 	}
+	f.mu.Lock()
 	f.healthy = true
+	f.mu.Unlock()
 	time.Sleep(time.Hour)
 
 	got := map[string]int{}

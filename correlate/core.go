@@ -264,6 +264,9 @@ func (c *Core) forgetAlert(f forgotten) {
 // Live is the number of alerts known.
 func (c *Core) Live() int { return c.table.Len() }
 
+// Opened counts the incidents opened so far.
+func (c *Core) Opened() uint64 { return c.incidents }
+
 // Groups is the number of open groups.
 func (c *Core) Groups() int { return len(c.groups) - len(c.freeSlots) }
 

@@ -42,8 +42,9 @@ func golden(t *testing.T, name string, got []byte) {
 
 // week is a plausible week: a storm grouped into pages, a flapping disk, a
 // silence, and much repetition.
-func week() *Ledger {
-	l := open()
+func week() *Ledger { return foldWeek(open()) }
+
+func foldWeek(l *Ledger) *Ledger {
 	for i := range 40 {
 		t := time.Duration(i) * 4 * time.Hour
 		fp := alert.Fingerprint(100 + i)
@@ -75,8 +76,7 @@ func week() *Ledger {
 			fold(l, again, end(t+time.Hour, fp, 1, correlate.Flapping))
 		}
 	}
-	fold(l, onset(160*time.Hour, 900, 0, correlate.Pending), onset(160*time.Hour, 901, 1, correlate.Held))
-	return l
+	return fold(l, onset(160*time.Hour, 900, 0, correlate.Pending), onset(160*time.Hour, 901, 1, correlate.Held))
 }
 
 // bad is a report with everything that must not be overlooked, and names that

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -51,7 +52,7 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.configFile, "config.file", "", "configuration: an Alertmanager file, with the key winnow if there is more to say")
-	fs.StringVar(&f.storagePath, "storage.path", "data", "folder of the log; unused with --nats.url")
+	fs.StringVar(&f.storagePath, "storage.path", "data", "folder of the log and the snapshots; with --nats.url, of the snapshots only")
 	fs.Int64Var(&f.maxBytes, "storage.max-bytes", 16<<30, "largest size of the log; full, it takes no more until old messages have aged out")
 	fs.DurationVar(&f.maxAge, "storage.retention", 30*24*time.Hour, "how far back the log reaches")
 	fs.StringVar(&f.natsURL, "nats.url", "", "existing NATS cluster to keep the log on, as nats://a:4222,b:4222, instead of the embedded server")
@@ -102,8 +103,9 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o := node.Options{
 		Load: func() (*config.Config, error) { return loadConfig(f.configFile) }, ExternalURL: external, Version: version,
-		Stream: stream.Options{Dir: f.storagePath, MaxBytes: f.maxBytes, MaxAge: f.maxAge},
-		Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
+		Stream:      stream.Options{Dir: f.storagePath, MaxBytes: f.maxBytes, MaxAge: f.maxAge},
+		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
+		Stdout:      stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
 	if f.natsURL != "" {
 		o.Stream = stream.Options{URL: f.natsURL, Credentials: f.natsCreds, Replicas: f.replicas, MaxBytes: f.maxBytes, MaxAge: f.maxAge}

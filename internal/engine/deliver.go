@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 
 	"go.uber.org/zap"
 
@@ -60,22 +62,22 @@ func receiptEvent(r correlate.Receipt) frame.Event {
 	return frame.Event{Kind: frame.Receipt, Receipt: &r}
 }
 
-// deliver hands on what the outbox holds, in order, but for what was delivered
-// before. Records older than the log are passed over: whether they were
-// delivered stood in what the log no longer has.
-func (e *Engine) deliver(ctx context.Context, delivered map[notificationID]bool) {
-	from, err := e.opts.Stream.Outbox(ctx)
-	for err != nil {
+// deliver hands on what the outbox holds, in order. Of what earlier lives have
+// written that is only what is undelivered.
+func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uint64) {
+	var reader *stream.Reader
+	for {
+		from, err := e.deliverFrom(ctx, undelivered)
+		if err == nil {
+			reader, err = e.opts.Stream.ReadOutbox(ctx, from)
+		}
+		if err == nil {
+			break
+		}
 		e.log.Error("reading the outbox", zap.Error(err))
 		if sleep(ctx, retryDelay) != nil {
 			return
 		}
-		from, err = e.opts.Stream.Outbox(ctx)
-	}
-	reader, err := e.opts.Stream.ReadOutbox(ctx, from.First)
-	if err != nil {
-		e.log.Error("reading the outbox", zap.Error(err))
-		return
 	}
 	stop := context.AfterFunc(ctx, reader.Close)
 	defer stop()
@@ -91,26 +93,35 @@ func (e *Engine) deliver(ctx context.Context, delivered map[notificationID]bool)
 			}
 			continue
 		}
-		e.deliverRecord(ctx, &m, delivered)
+		e.deliverRecord(ctx, &m, undelivered)
 	}
 }
 
-func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, delivered map[notificationID]bool) {
+// deliverFrom finds the first record that may hold something to deliver.
+func (e *Engine) deliverFrom(ctx context.Context, undelivered map[notificationID]uint64) (uint64, error) {
+	if len(undelivered) == 0 {
+		return e.inherited + 1, nil
+	}
+	oldest := uint64(math.MaxUint64)
+	for _, seq := range undelivered { // order: the least of all
+		oldest = min(oldest, seq)
+	}
+	return e.opts.Stream.FindCommit(ctx, oldest, e.inherited)
+}
+
+func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered map[notificationID]uint64) {
 	_, c, err := frame.DecodeCommit(m.Data)
 	if err != nil {
-		e.stats.Faults.Add(1)
-		e.log.Error("the outbox is damaged", zap.Uint64("seq", m.Seq), zap.Error(err))
+		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
 		return
 	}
-	if m.At < e.floor {
-		return
-	}
+	again := m.Seq <= e.inherited
 	for i := range c.Outputs {
 		n := &c.Outputs[i]
-		if delivered[notificationID{n.Incident, n.Revision}] {
+		if _, ok := undelivered[notificationID{n.Incident, n.Revision}]; again && !ok {
 			continue
 		}
 		e.stats.Delivered.Add(1)
-		e.opts.Deliver(ctx, n, m.Seq <= e.inherited)
+		e.opts.Deliver(ctx, n, again)
 	}
 }

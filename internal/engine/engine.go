@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -28,6 +27,9 @@ type Options struct {
 	// Policy that the present configuration makes, and the name of its text.
 	Policy     *correlate.Policy
 	PolicyHash string
+
+	// SnapshotDir is where snapshots are kept; none are when it is empty.
+	SnapshotDir string
 
 	// Deliver takes each notification once it is committed, in order, from one
 	// goroutine. It must not wait for a provider. Again says that an earlier life
@@ -71,9 +73,11 @@ type Engine struct {
 	committed commitPoint
 	outbox    struct{ seq, counter uint64 }
 
-	resumeSeq uint64     // of the message that this life of the engine wrote first
-	inherited uint64     // the last outbox record of the life before
-	floor     alert.Time // of the log, when this life began
+	readFrom    uint64 // the first message that the shard has not applied
+	padTo       uint64 // the highest number that messages of the log have had
+	resumeSeq   uint64 // of the message that says that this life listens
+	inherited   uint64 // the last outbox record of the life before
+	snapshotSeq uint64 // of the newest snapshot
 
 	stats Stats
 }
@@ -86,6 +90,7 @@ type Stats struct {
 	Faults    atomic.Uint64 // messages missing or unreadable
 	Lag       atomic.Int64  // messages of the log not yet applied
 	Delivered atomic.Uint64 // notifications handed to the sinks
+	Snapshots atomic.Uint64 // written by replay while running
 }
 
 type query struct {
@@ -99,12 +104,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	shard, err := NewShard(o.Policy)
-	if err != nil {
-		return nil, err
-	}
 	e := &Engine{
-		opts: o, log: o.Logger, shard: shard, queries: make(chan query), receipts: make(chan correlate.Receipt, maxReceipts),
+		opts: o, log: o.Logger, queries: make(chan query), receipts: make(chan correlate.Receipt, maxReceipts),
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := e.recover(ctx); err != nil {
@@ -129,15 +130,72 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.floor = held.FirstAt
-	resume := frame.Event{Kind: frame.Resume, From: held.LastAt}
-	if held.Last == 0 {
-		resume = frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
+	if err := e.restore(&held); err != nil {
+		return err
 	}
-	if e.resumeSeq, err = e.opts.Stream.AppendEvents(ctx, resume); err != nil {
-		return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
+	return e.announce(ctx, &held)
+}
+
+// restore makes the shard of the newest snapshot, or a new one.
+func (e *Engine) restore(held *stream.Extent) error {
+	shard, faults, err := snapshots{e.opts.SnapshotDir}.newest()
+	for _, f := range faults {
+		e.fault("a snapshot is damaged", f)
 	}
+	if err != nil && !errors.Is(err, errNoSnapshot) {
+		return err
+	}
+	if shard == nil {
+		if shard, err = NewShard(e.opts.Policy); err != nil {
+			return err
+		}
+		e.shard, e.readFrom = shard, held.First
+		return nil
+	}
+	e.snapshotSeq = shard.seq
+	switch {
+	case shard.seq > held.Last:
+		// What was decided by the messages that are gone is in the snapshot; what
+		// comes now takes their numbers.
+		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the snapshot knows %d", held.Last, shard.seq))
+		e.padTo = shard.seq
+		shard.seq = held.Last
+	case shard.seq+1 < held.First:
+		e.fault("the log has lost its beginning", fmt.Errorf("it begins at message %d, the snapshot ends at %d", held.First, shard.seq))
+		shard.seq = held.First - 1
+	}
+	e.shard, e.readFrom = shard, shard.seq+1
 	return nil
+}
+
+// announce writes to the log that listening goes on, or how it begins. Numbers
+// that were in use before a loss are passed over: for them, decisions of another
+// past stand in the outbox.
+func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
+	first := frame.Event{Kind: frame.Resume, From: held.LastAt}
+	if held.Last == 0 {
+		first = frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
+	}
+	need := max(e.padTo, e.committed.input+1)
+	if e.committed.input > held.Last {
+		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the outbox knows %d", held.Last, e.committed.input))
+		e.committed.partial = 0
+	}
+	for {
+		seq, err := e.opts.Stream.AppendEvents(ctx, first)
+		if err != nil {
+			return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
+		}
+		if e.resumeSeq = seq; seq >= need {
+			return nil
+		}
+		first = frame.Event{Kind: frame.Tick}
+	}
+}
+
+func (e *Engine) fault(what string, err error) {
+	e.stats.Faults.Add(1)
+	e.log.Error(what, zap.Error(err))
 }
 
 // Ready is closed once the log has been replayed to where this life began.

@@ -51,12 +51,17 @@ type life struct {
 
 func begin(t *testing.T, dir string, p *correlate.Policy, hash string) *life {
 	t.Helper()
+	return beginWith(t, dir, p, hash, "")
+}
+
+func beginWith(t *testing.T, dir string, p *correlate.Policy, hash, snapshots string) *life {
+	t.Helper()
 	s, err := stream.Open(t.Context(), stream.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &life{t: t, stream: s, ended: make(chan error, 1)}
-	l.engine, err = New(t.Context(), Options{Stream: s, Policy: p, PolicyHash: hash, Deliver: l.deliver})
+	l.engine, err = New(t.Context(), Options{Stream: s, Policy: p, PolicyHash: hash, SnapshotDir: snapshots, Deliver: l.deliver})
 	if err != nil {
 		t.Fatal(err)
 	}

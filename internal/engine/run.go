@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -22,11 +23,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 
-	held, err := e.opts.Stream.Log(ctx)
-	if err != nil {
-		return err
-	}
-	reader, err := e.opts.Stream.ReadLog(ctx, held.First)
+	reader, err := e.opts.Stream.ReadLog(ctx, e.readFrom)
 	if err != nil {
 		return err
 	}
@@ -42,6 +39,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Wait()
 	if err == nil {
 		e.lastWords()
+		e.lastSnapshot()
 	}
 	return err
 }
@@ -127,8 +125,7 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	e.stats.Messages.Add(1)
 	e.stats.Lag.Store(int64(m.Pending))
 	for _, f := range e.shard.Faults() {
-		e.stats.Faults.Add(1)
-		e.log.Error("the log is damaged", zap.Error(f))
+		e.fault("the log is damaged", f)
 	}
 	if len(outputs) == 0 {
 		return nil
@@ -144,9 +141,11 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)
 		}
 	}
-	delivered := e.shard.delivered
-	e.shard.delivered = map[notificationID]bool{}
-	wg.Go(func() { e.deliver(ctx, delivered) })
+	undelivered := maps.Clone(e.shard.undelivered)
+	wg.Go(func() { e.deliver(ctx, undelivered) })
+	if e.opts.SnapshotDir != "" {
+		wg.Go(func() { e.takeSnapshots(ctx) })
+	}
 	close(e.ready)
 	return nil
 }

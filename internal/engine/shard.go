@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -21,18 +22,23 @@ type Shard struct {
 	seq     uint64 // of the last message applied
 	counter uint64 // of the last frame
 	policy  string // names the policy in force
+	current *correlate.Policy
 	decoder frame.Decoder
 	out     correlate.Output
 
-	// delivered holds what needs no delivery any more: its last receipt is in
-	// the log.
-	delivered map[notificationID]bool
-	faults    []error
+	// undelivered holds what was decided and whose last receipt is not in the
+	// log, with the message that decided it.
+	undelivered map[notificationID]uint64
+	faults      []error
 }
 
 type notificationID struct {
 	incident uint64
 	revision uint32
+}
+
+func (a notificationID) compare(b notificationID) int {
+	return cmp.Or(cmp.Compare(a.incident, b.incident), cmp.Compare(a.revision, b.revision))
 }
 
 // NewShard returns a shard that decides by p until the log says otherwise.
@@ -41,7 +47,9 @@ func NewShard(p *correlate.Policy) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Shard{Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), delivered: map[notificationID]bool{}}, nil
+	return &Shard{
+		Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), current: p, undelivered: map[notificationID]uint64{},
+	}, nil
 }
 
 // Now is the log's time.
@@ -99,6 +107,10 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	for i := range s.out.Rows {
 		s.Ledger.Fold(&s.out.Rows[i])
 	}
+	for i := range s.out.Notifications {
+		n := &s.out.Notifications[i]
+		s.undelivered[notificationID{n.Incident, n.Revision}] = m.Seq
+	}
 	return s.out.Notifications
 }
 
@@ -116,7 +128,7 @@ func (s *Shard) apply(e *frame.Event) error {
 		if err := s.Core.SetPolicy(&s.out, s.now, e.Policy); err != nil {
 			return err
 		}
-		s.policy = e.PolicyHash
+		s.policy, s.current = e.PolicyHash, e.Policy
 	case frame.Silence:
 		s.Core.SetSilence(*e.Silence)
 	case frame.SilenceExpire:
@@ -124,7 +136,7 @@ func (s *Shard) apply(e *frame.Event) error {
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
 		if e.Receipt.Last {
-			s.delivered[notificationID{e.Receipt.Incident, e.Receipt.Revision}] = true
+			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}
 	}
 	return nil

@@ -36,6 +36,9 @@ type Options struct {
 	// Stream says where the log is. Its Logger is filled in.
 	Stream stream.Options
 
+	// SnapshotDir is where snapshots of the state are kept; none when empty.
+	SnapshotDir string
+
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
 	Version     string
@@ -110,7 +113,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.sinks.Set(parts.receivers)
 	n.delivery = newDelivery(n.sinks, parts.enrich)
 	n.engine, err = engine.New(ctx, engine.Options{
-		Stream: n.stream, Policy: &n.config.Policy, PolicyHash: n.config.Hash, Deliver: n.delivery.take, Logger: n.log,
+		Stream: n.stream, Policy: &n.config.Policy, PolicyHash: n.config.Hash, SnapshotDir: n.opts.SnapshotDir,
+		Deliver: n.delivery.take, Logger: n.log,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -34,23 +35,35 @@ func (s *Stream) ReadLog(ctx context.Context, from uint64) (*Reader, error) {
 	return s.read(ctx, logName, from)
 }
 
+// ReadLogSince reads the log from the first message that was stored at a time or
+// after it.
+func (s *Stream) ReadLogSince(ctx context.Context, since time.Time) (*Reader, error) {
+	return s.consume(ctx, logName, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+	})
+}
+
 // ReadOutbox reads the outbox from the record with sequence from on.
 func (s *Stream) ReadOutbox(ctx context.Context, from uint64) (*Reader, error) {
 	return s.read(ctx, outboxName, from)
 }
 
 func (s *Stream) read(ctx context.Context, name string, from uint64) (*Reader, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	c, err := s.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{
+	return s.consume(ctx, name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
 	})
+}
+
+func (s *Stream) consume(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig) (*Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	c, err := s.js.OrderedConsumer(ctx, name, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%s: read from %d: %w", name, from, err)
+		return nil, fmt.Errorf("%s: begin to read: %w", name, err)
 	}
 	it, err := c.Messages(jetstream.PullMaxBytes(readAhead))
 	if err != nil {
-		return nil, fmt.Errorf("%s: read from %d: %w", name, from, err)
+		return nil, fmt.Errorf("%s: begin to read: %w", name, err)
 	}
 	return &Reader{it, name}, nil
 }

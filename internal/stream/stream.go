@@ -235,6 +235,33 @@ func (s *Stream) LastCommit(ctx context.Context) (c *frame.Commit, counter, seq 
 	return c, counter, msg.Sequence, nil
 }
 
+// FindCommit finds the first record, up to the one with sequence last, that
+// reaches message input of the log or beyond; last+1 when there is none.
+func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, error) {
+	held, err := s.Outbox(ctx)
+	if err != nil {
+		return 0, err
+	}
+	lo, hi := held.First, last+1
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		msg, err := s.ob.GetMsg(ctx, mid)
+		if err != nil {
+			return 0, fmt.Errorf("outbox: record %d: %w", mid, err)
+		}
+		_, c, err := frame.DecodeCommit(msg.Data)
+		if err != nil {
+			return held.First, nil // damaged: its reader will name it; read them all
+		}
+		if c.Input >= input || c.Input+1 == input && c.Partial > 0 {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo, nil
+}
+
 // Commit writes an encoded commit record, provided that the last one is at
 // sequence after; else ErrFenced. It returns the record's sequence.
 func (s *Stream) Commit(ctx context.Context, record []byte, after uint64) (uint64, error) {

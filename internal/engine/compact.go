@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/ledger"
+)
+
+// A snapshot is due after snapshotInterval, if the log has grown by
+// snapshotMessages at least, and whenever it has grown by snapshotBacklog.
+const (
+	snapshotInterval = 5 * time.Minute
+	snapshotMessages = 200
+	snapshotBacklog  = 100_000
+	snapshotPoll     = 10 * time.Second
+)
+
+// mark is what the live shard is known by at a message, to be compared with a
+// replay that has come to the same one.
+type mark struct {
+	seq, incidents uint64
+	live, groups   int
+	totals         ledger.Totals
+}
+
+func (s *Shard) mark() mark {
+	return mark{s.seq, s.Core.Opened(), s.Core.Live(), s.Core.Groups(), s.Ledger.Totals()}
+}
+
+// takeSnapshots writes snapshots without stopping the shard: a second one is
+// made of the last snapshot, replays the log since, and is written in the live
+// one's place. So each snapshot also proves, while running, that a replay comes
+// out where the live shard is.
+func (e *Engine) takeSnapshots(ctx context.Context) {
+	last := time.Now()
+	for sleep(ctx, snapshotPoll) == nil {
+		var m mark
+		if e.Query(ctx, func(s *Shard) { m = mark{seq: s.seq} }) != nil {
+			return
+		}
+		grown := m.seq - min(m.seq, e.snapshotSeq)
+		if grown < snapshotBacklog && (grown < snapshotMessages || time.Since(last) < snapshotInterval) {
+			continue
+		}
+		if e.Query(ctx, func(s *Shard) { m = s.mark() }) != nil {
+			return
+		}
+		if err := e.snapshot(ctx, m); err != nil && ctx.Err() == nil {
+			e.fault("no snapshot could be written; the older ones stay", err)
+		}
+		last = time.Now()
+	}
+}
+
+// snapshot replays up to the mark and writes what comes out.
+func (e *Engine) snapshot(ctx context.Context, m mark) error {
+	began := time.Now()
+	dir := snapshots{e.opts.SnapshotDir}
+	s, faults, err := dir.newest()
+	for _, f := range faults {
+		e.fault("a snapshot is damaged", f)
+	}
+	from := uint64(0)
+	switch {
+	case errors.Is(err, errNoSnapshot):
+		held, err := e.opts.Stream.Log(ctx)
+		if err != nil {
+			return err
+		}
+		if s, err = NewShard(e.opts.Policy); err != nil {
+			return err
+		}
+		from = held.First
+	case err != nil:
+		return err
+	default:
+		from = s.seq + 1
+	}
+	if err := e.replay(ctx, s, from, m.seq); err != nil {
+		return err
+	}
+	if got := s.mark(); got != m {
+		return fmt.Errorf("a replay up to message %d comes out elsewhere than the live shard: %+v, live %+v", m.seq, got, m)
+	}
+	if err := dir.save(s); err != nil {
+		return err
+	}
+	e.snapshotSeq = m.seq
+	e.stats.Snapshots.Add(1)
+	e.log.Debug("snapshot written", zap.Uint64("seq", m.seq), zap.Duration("took", time.Since(began)))
+	return nil
+}
+
+// replay feeds s with the messages from one to another.
+func (e *Engine) replay(ctx context.Context, s *Shard, from, to uint64) error {
+	if from > to {
+		return nil
+	}
+	r, err := e.opts.Stream.ReadLog(ctx, from)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, r.Close)
+	defer stop()
+	defer r.Close()
+	var m stream.Message
+	for m.Seq < to {
+		if m, err = r.Next(); err != nil {
+			return err
+		}
+		if m.Seq <= to {
+			s.Apply(&m)
+		}
+	}
+	return nil
+}
+
+// lastSnapshot is written when the engine stops: nobody waits for the shard
+// then, and the next life is ready at once.
+func (e *Engine) lastSnapshot() {
+	if e.opts.SnapshotDir == "" || e.shard.seq == e.snapshotSeq {
+		return
+	}
+	if err := (snapshots{e.opts.SnapshotDir}).save(e.shard); err != nil && !errors.Is(err, os.ErrExist) {
+		e.log.Error("stopping without a snapshot; the next start replays the log", zap.Error(err))
+	}
+}

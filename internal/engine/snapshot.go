@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/s2"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/wire"
+	"github.com/winnowhq/winnow/ledger"
+)
+
+// A snapshot is a shard's state after one message of the log:
+//
+//	'W' 'S' version codec sequence(8) rawLength(8) body checksum(8)
+//
+// Integers are little endian, the body is one S2 block of raw bytes, the
+// checksum is xxhash64 of all that stands before it. The raw bytes are those
+// that appendState writes. Nobody but us vouches for it: a snapshot is whole or
+// it is not used.
+const (
+	snapshotVersion = 1
+	snapshotHeader  = 20
+	snapshotKept    = 3
+	snapshotSuffix  = ".snapshot"
+	maxSnapshotRaw  = 8 << 30
+)
+
+// errNoSnapshot says that there is none to load.
+var errNoSnapshot = errors.New("no snapshot")
+
+// encodeSnapshot writes the shard's state.
+func encodeSnapshot(s *Shard) ([]byte, error) {
+	var w wire.Writer
+	if err := s.appendState(&w); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, snapshotHeader+s2.MaxEncodedLen(len(w.B))+8)
+	b = append(b, 'W', 'S', snapshotVersion, 1)
+	b = binary.LittleEndian.AppendUint64(b, s.seq)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(w.B)))
+	b = b[:len(b)+len(s2.Encode(b[len(b):cap(b)-8], w.B))]
+	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b)), nil
+}
+
+// decodeSnapshot makes a shard of what encodeSnapshot wrote.
+func decodeSnapshot(b []byte) (*Shard, error) {
+	if len(b) < snapshotHeader+8 || b[0] != 'W' || b[1] != 'S' {
+		return nil, fmt.Errorf("%w: no snapshot", wire.ErrCorrupt)
+	}
+	end := len(b) - 8
+	if binary.LittleEndian.Uint64(b[end:]) != xxhash.Sum64(b[:end]) {
+		return nil, fmt.Errorf("%w: checksum", wire.ErrCorrupt)
+	}
+	if b[2] != snapshotVersion || b[3] != 1 {
+		return nil, fmt.Errorf("snapshot of version %d, codec %d: this program reads version %d; use a newer one", b[2], b[3], snapshotVersion)
+	}
+	size := binary.LittleEndian.Uint64(b[12:])
+	if n, err := s2.DecodedLen(b[snapshotHeader:end]); err != nil || uint64(n) != size || size > maxSnapshotRaw {
+		return nil, fmt.Errorf("%w: length", wire.ErrCorrupt)
+	}
+	raw, err := s2.Decode(nil, b[snapshotHeader:end])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrCorrupt, err)
+	}
+	s, err := loadShard(wire.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	if s.seq != binary.LittleEndian.Uint64(b[4:]) {
+		return nil, fmt.Errorf("%w: sequence", wire.ErrCorrupt)
+	}
+	return s, nil
+}
+
+func (s *Shard) appendState(w *wire.Writer) error {
+	policy, err := json.Marshal(s.current)
+	if err != nil {
+		return fmt.Errorf("snapshot: policy: %w", err)
+	}
+	w.Uint(s.seq)
+	w.Int(int64(s.now))
+	w.Uint(s.counter)
+	w.String(s.policy)
+	w.Bytes(policy)
+	ids := make([]notificationID, 0, len(s.undelivered))
+	for id := range s.undelivered {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, notificationID.compare)
+	w.Uint(uint64(len(ids)))
+	for _, id := range ids {
+		w.Uint(id.incident)
+		w.Uint(uint64(id.revision))
+		w.Uint(s.undelivered[id])
+	}
+	s.Core.AppendState(w)
+	s.Ledger.AppendState(w)
+	return nil
+}
+
+func loadShard(r *wire.Reader) (*Shard, error) {
+	s := &Shard{undelivered: map[notificationID]uint64{}, current: &correlate.Policy{}}
+	s.seq, s.now, s.counter, s.policy = r.Uint(), alert.Time(r.Int()), r.Uint(), r.String()
+	policy := r.Bytes()
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	if err := json.Unmarshal(policy, s.current); err != nil {
+		return nil, fmt.Errorf("%w: policy: %w", wire.ErrCorrupt, err)
+	}
+	for range r.Count(3) {
+		id := notificationID{r.Uint(), r.Uint32()}
+		s.undelivered[id] = r.Uint()
+	}
+	var err error
+	if s.Core, err = correlate.LoadCore(s.current, r); err != nil {
+		return nil, err
+	}
+	s.Ledger = ledger.New(s.Core.Dim, ledger.Options{})
+	if err := s.Ledger.LoadState(r); err != nil {
+		return nil, err
+	}
+	return s, r.End()
+}
+
+// snapshots is a folder of them, named by sequence.
+type snapshots struct{ dir string }
+
+func (d snapshots) path(seq uint64) string {
+	return filepath.Join(d.dir, fmt.Sprintf("%020d%s", seq, snapshotSuffix))
+}
+
+// list returns the names, the newest first.
+func (d snapshots) list() ([]string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("snapshots: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), snapshotSuffix) {
+			names = append(names, filepath.Join(d.dir, e.Name()))
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names, nil
+}
+
+// newest loads the newest snapshot that is whole. What is wrong with newer ones
+// comes back as faults.
+func (d snapshots) newest() (s *Shard, faults []error, err error) {
+	names, err := d.list()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			if s, err = decodeSnapshot(b); err == nil {
+				return s, faults, nil
+			}
+		}
+		faults = append(faults, fmt.Errorf("snapshot %s cannot be used: %w", name, err))
+	}
+	return nil, faults, errNoSnapshot
+}
+
+// save writes a snapshot so that it is there whole or not at all, and then
+// removes the oldest.
+func (d snapshots) save(s *Shard) error {
+	b, err := encodeSnapshot(s)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	if err := writeFile(d.path(s.seq), b); err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	names, err := d.list()
+	if err != nil || len(names) <= snapshotKept {
+		return err
+	}
+	for _, name := range names[snapshotKept:] {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// writeFile puts b in the place of name at once, also across a loss of power.
+func writeFile(name string, b []byte) (err error) {
+	tmp := name + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, name); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,272 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/internal/wire"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// logged makes a log in memory: what a story of n messages would have written.
+func logged(t testing.TB, n int) []stream.Message {
+	t.Helper()
+	at := alert.TimeOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	out := []stream.Message{message(t, 1, at, frame.Event{Kind: frame.Policy, Policy: testPolicy(), PolicyHash: "p1"})}
+	for i := 1; i < n; i++ {
+		at = at.Add(time.Duration(i%41) * time.Second)
+		e := frame.Event{Kind: frame.Alerts, Source: "test"}
+		for k := range 1 + i%4 {
+			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: fmt.Sprint("A", i%5)}, {Name: "pod", Value: fmt.Sprint(i * (k + 3) % 23)}, {Name: "severity", Value: []string{"warning", "critical"}[i%2]}}}
+			if (i+k)%3 == 0 {
+				a.Status = alert.Resolved
+			}
+			e.Alerts = append(e.Alerts, a)
+		}
+		if i%50 == 17 {
+			e = frame.Event{Kind: frame.Receipt, Receipt: &correlate.Receipt{Incident: uint64(i / 50), Revision: 1, Kind: correlate.Page, Receiver: "oncall", Integration: "test[0]", Outcome: correlate.Accepted, Last: true, At: at}}
+		}
+		out = append(out, message(t, uint64(i+1), at, e))
+	}
+	return out
+}
+
+func message(t testing.TB, seq uint64, at alert.Time, e frame.Event) stream.Message {
+	t.Helper()
+	var s frame.Segment
+	if err := s.Add(&e); err != nil {
+		t.Fatal(err)
+	}
+	return stream.Message{Seq: seq, At: at, Data: frame.Append(nil, seq, s.Append(nil))}
+}
+
+func fed(t testing.TB, messages []stream.Message) *Shard {
+	t.Helper()
+	s, err := NewShard(testPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		s.Apply(&messages[i])
+	}
+	if f := s.Faults(); len(f) > 0 {
+		t.Fatal(errors.Join(f...))
+	}
+	return s
+}
+
+func encoded(t testing.TB, s *Shard) []byte {
+	t.Helper()
+	b, err := encodeSnapshot(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestSnapshotGoesOnAsBefore takes a snapshot at many places of a log: what
+// follows is decided alike, and ends in the same bytes.
+func TestSnapshotGoesOnAsBefore(t *testing.T) {
+	messages := logged(t, 600)
+	live := fed(t, messages)
+	want := encoded(t, live)
+	for cut := 1; cut < len(messages); cut += 23 {
+		s, err := decodeSnapshot(encoded(t, fed(t, messages[:cut])))
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		for i := cut; i < len(messages); i++ {
+			s.Apply(&messages[i])
+		}
+		if !bytes.Equal(encoded(t, s), want) {
+			t.Fatalf("cut at %d: the shard ends otherwise", cut)
+		}
+	}
+}
+
+func TestDamagedSnapshotIsNotUsed(t *testing.T) {
+	good := encoded(t, fed(t, logged(t, 60)))
+	for i := range len(good) {
+		bent := bytes.Clone(good)
+		bent[i] ^= 0x10
+		if _, err := decodeSnapshot(bent); err == nil {
+			t.Fatalf("byte %d changed, and it was loaded", i)
+		}
+		if _, err := decodeSnapshot(good[:i]); err == nil {
+			t.Fatalf("cut to %d bytes, and it was loaded", i)
+		}
+	}
+}
+
+func FuzzSnapshot(f *testing.F) {
+	var w wire.Writer
+	if err := fed(f, logged(f, 80)).appendState(&w); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(w.B)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := loadShard(wire.NewReader(b))
+		if err == nil {
+			s.mark()
+		}
+	})
+}
+
+// TestSnapshotGolden holds that snapshots of every released version load.
+func TestSnapshotGolden(t *testing.T) {
+	const name = "testdata/v1.snapshot"
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, encoded(t, fed(t, logged(t, 200))), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := decodeSnapshot(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.mark(), fed(t, logged(t, 200)).mark(); got != want {
+		t.Errorf("it holds %+v, want %+v", got, want)
+	}
+}
+
+func TestNewestWholeSnapshotIsUsed(t *testing.T) {
+	d := snapshots{t.TempDir()}
+	if _, _, err := d.newest(); !errors.Is(err, errNoSnapshot) {
+		t.Fatalf("an empty folder: %v", err)
+	}
+	messages := logged(t, 100)
+	for n := 10; n <= 50; n += 10 {
+		if err := d.save(fed(t, messages[:n])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := d.list()
+	if err != nil || len(names) != snapshotKept {
+		t.Fatalf("%d snapshots kept, %v", len(names), err)
+	}
+	if err := os.WriteFile(names[0], []byte("WS nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, faults, err := d.newest()
+	if err != nil || s.seq != 40 || len(faults) != 1 {
+		t.Errorf("loaded %v, faults %v, error %v; want the one of message 40 and one fault", s, faults, err)
+	}
+}
+
+// restartable is a folder of a stream and one of snapshots.
+func beginIn(t *testing.T, dir string) *life {
+	t.Helper()
+	return beginWith(t, dir, testPolicy(), "p1", filepath.Join(dir, "snapshots"))
+}
+
+func TestRestartFromSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := beginIn(t, dir)
+		for i := range 400 {
+			l.post(alert.Firing, fmt.Sprint(i%7))
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(2 * snapshotInterval)
+		if n := l.engine.Stats().Snapshots.Load(); n == 0 {
+			t.Error("no snapshot was written while running")
+		}
+		before := l.balance()
+		l.end()
+
+		l = beginIn(t, dir)
+		if applied := l.engine.Stats().Messages.Load(); applied > 10 {
+			t.Errorf("%d messages were replayed in spite of the snapshot", applied)
+		}
+		want(t, "accounts", l.balance(), before)
+		l.post(alert.Resolved, "0", "1", "2", "3", "4", "5", "6")
+		time.Sleep(10 * time.Minute)
+		if got := l.end(); !strings.HasPrefix(got, "INC-1 resolve") {
+			t.Errorf("delivered %q", got)
+		}
+	})
+}
+
+func TestLogThatLostItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := beginIn(t, dir)
+		for i := range 30 {
+			l.post(alert.Firing, fmt.Sprint(i))
+			time.Sleep(10 * time.Second)
+		}
+		l.end()
+		// The broker comes back with an empty log; we remember.
+		kept := t.TempDir()
+		if err := os.CopyFS(filepath.Join(kept, "snapshots"), os.DirFS(filepath.Join(dir, "snapshots"))); err != nil {
+			t.Fatal(err)
+		}
+		l = beginIn(t, kept)
+		if n := l.engine.Stats().Faults.Load(); n == 0 {
+			t.Error("nobody noticed that the log has lost its end")
+		}
+		l.post(alert.Resolved, "0")
+		l.post(alert.Firing, "new")
+		time.Sleep(10 * time.Minute)
+		got := l.end()
+		if !strings.Contains(got, "A/new") || !strings.Contains(got, "INC-1 update") {
+			t.Errorf("delivered %q: want the open incident to go on", got)
+		}
+	})
+}
+
+func BenchmarkSnapshot(b *testing.B) {
+	s, err := NewShard(testPolicy())
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 100_000
+	at := alert.TimeOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	for i := 0; i < n; i += 500 {
+		e := frame.Event{Kind: frame.Alerts, Source: "test"}
+		for k := range 500 {
+			e.Alerts = append(e.Alerts, alert.Alert{
+				Labels:      alert.Labels{{Name: "alertname", Value: fmt.Sprint("Rule", (i+k)%200)}, {Name: "cluster", Value: "eu"}, {Name: "namespace", Value: "shop"}, {Name: "pod", Value: fmt.Sprint("pod-", i+k)}, {Name: "severity", Value: "warning"}},
+				Annotations: alert.Labels{{Name: "summary", Value: fmt.Sprint("something is wrong with pod ", i+k)}},
+			})
+		}
+		m := message(b, uint64(i/500+1), at, e)
+		s.Apply(&m)
+	}
+	var data []byte
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			data = encoded(b, s)
+		}
+		b.ReportMetric(float64(len(data))/n, "B/alert")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := decodeSnapshot(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

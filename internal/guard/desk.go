@@ -1,0 +1,49 @@
+package guard
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+// Desk is where the engine says how far it has come. Nothing in it waits for
+// the guard, nor the guard for the engine.
+type Desk struct {
+	applied atomic.Uint64
+
+	mu      sync.Mutex
+	pending map[alert.Fingerprint]alert.Time
+}
+
+// NewDesk returns an empty desk.
+func NewDesk() *Desk { return &Desk{pending: map[alert.Fingerprint]alert.Time{}} }
+
+// Applied says that all alerts of the log up to message seq have a disposition,
+// be it that their page is pending.
+func (d *Desk) Applied(seq uint64) { d.applied.Store(seq) }
+
+// Pending says that an alert's page is due at a time.
+func (d *Desk) Pending(f alert.Fingerprint, until alert.Time) {
+	d.mu.Lock()
+	d.pending[f] = until
+	d.mu.Unlock()
+}
+
+// Settled says that an alert is pending no longer.
+func (d *Desk) Settled(f alert.Fingerprint) {
+	d.mu.Lock()
+	delete(d.pending, f)
+	d.mu.Unlock()
+}
+
+// standing says what is known of an alert that came with message seq: nothing
+// yet, or that it is settled, or until when it is pending.
+func (d *Desk) standing(f alert.Fingerprint, seq uint64) (known bool, until alert.Time) {
+	if d.applied.Load() < seq {
+		return false, 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return true, d.pending[f]
+}

@@ -1,0 +1,256 @@
+// Package guard pages raw what nobody has decided about in time.
+//
+// It reads the log by itself and knows of each alert of paging class by when it
+// must have a disposition. What has none by then is sent as it came to the
+// receiver that the routes lead to, whether the core hangs, panics or is not
+// there. It shares no code with correlate; it never silences, groups or waits
+// for anything else.
+package guard
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+const (
+	// CriticalWithin and ErrorWithin are how long an alert of the class may be
+	// without a disposition, counted from when it was accepted. Others are not
+	// guarded: they can wait for somebody to mend the core.
+	CriticalWithin = 60 * time.Second
+	ErrorWithin    = 180 * time.Second
+
+	// grace is what a pending page gets beyond the time it is due, and what the
+	// core gets to catch up after a start.
+	grace = 15 * time.Second
+
+	// MaxWatched bounds the alerts that are watched. One more is paged at once.
+	MaxWatched = 1 << 17
+
+	// PagesPerMinute bounds the raw pages of one receiver. What comes beyond it
+	// waits for the next minute; each is named in the page of the ones before.
+	PagesPerMinute = 20
+
+	look  = time.Second
+	retry = 5 * time.Second
+)
+
+// Route is a node of the routing tree, as much of it as leads to a receiver.
+type Route struct {
+	Matchers alert.Matchers
+	Continue bool
+	Receiver string
+	Routes   []Route
+}
+
+// receivers appends where ls leads.
+func (r *Route) receivers(dst []string, ls alert.Labels) []string {
+	if !r.Matchers.Matches(ls) {
+		return dst
+	}
+	before := len(dst)
+	for i := range r.Routes {
+		n := len(dst)
+		if dst = r.Routes[i].receivers(dst, ls); len(dst) > n && !r.Routes[i].Continue {
+			break
+		}
+	}
+	if len(dst) == before {
+		dst = append(dst, r.Receiver)
+	}
+	return dst
+}
+
+// Options of a Guard.
+type Options struct {
+	// Read reads the log from where it stood at a time.
+	Read func(ctx context.Context, since time.Time) (*stream.Reader, error)
+	Desk *Desk
+
+	// Send brings one alert to a receiver; others that wait behind it are named
+	// by their number only. It has the context's deadline to do so.
+	Send func(ctx context.Context, receiver string, a *alert.Alert, others int) error
+	// Sent is told of each alert that was sent, so that the core adopts it.
+	Sent func(ctx context.Context, f alert.Fingerprint, receivers []string)
+
+	Logger *zap.Logger
+}
+
+// watched is an alert whose disposition is awaited.
+type watched struct {
+	alert  alert.Alert
+	seq    uint64
+	pageBy time.Time
+}
+
+// Guard watches one log. Its methods are safe for concurrent use.
+type Guard struct {
+	opts  Options
+	route atomic.Pointer[Route]
+	hurry atomic.Bool
+	paged atomic.Uint64
+
+	mu      sync.Mutex
+	waiting map[alert.Fingerprint]*watched
+
+	sent map[string][]time.Time // raw pages of the last minute, by receiver
+}
+
+// New returns a guard that routes by r.
+func New(o Options, r *Route) *Guard {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	g := &Guard{opts: o, waiting: map[alert.Fingerprint]*watched{}, sent: map[string][]time.Time{}}
+	g.SetRoute(r)
+	return g
+}
+
+// SetRoute routes otherwise from now on.
+func (g *Guard) SetRoute(r *Route) { g.route.Store(r) }
+
+// Hurry has everything that is watched paged at once, and what comes too, until
+// it is called with false: for a core that is known to be broken.
+func (g *Guard) Hurry(on bool) { g.hurry.Store(on) }
+
+// Paged counts the alerts that the guard has paged.
+func (g *Guard) Paged() uint64 { return g.paged.Load() }
+
+// Waiting counts the alerts that are watched.
+func (g *Guard) Waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+// Run watches until ctx ends.
+func (g *Guard) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { g.read(ctx) })
+	for {
+		t := time.NewTimer(look)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			wg.Wait()
+			return
+		case <-t.C:
+			g.inspect(ctx, time.Now())
+		}
+	}
+}
+
+// read follows the log from a little before now, so that what was accepted just
+// before a crash is watched too.
+func (g *Guard) read(ctx context.Context) {
+	since := time.Now().Add(-ErrorWithin - grace)
+	for ctx.Err() == nil {
+		r, err := g.opts.Read(ctx, since)
+		if err == nil {
+			stop := context.AfterFunc(ctx, r.Close)
+			since, err = g.follow(ctx, r, since)
+			stop()
+			r.Close()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		g.opts.Logger.Error("the guard cannot read the log", zap.Error(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+}
+
+func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (time.Time, error) {
+	var d frame.Decoder
+	for {
+		m, err := r.Next()
+		if err != nil {
+			if errors.Is(err, stream.ErrClosed) {
+				err = ctx.Err()
+			}
+			return since, err
+		}
+		since = m.At.Std()
+		// A frame that cannot be read is named by the engine.
+		_, _ = d.Decode(m.Data, func(e *frame.Event) error {
+			for i := range e.Alerts {
+				g.watch(&e.Alerts[i], m.Seq, since)
+			}
+			return nil
+		})
+	}
+}
+
+func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
+	if a.Status == alert.Resolved {
+		return
+	}
+	var within time.Duration
+	switch a.Labels.Severity() {
+	case alert.Critical:
+		within = CriticalWithin
+	case alert.Error:
+		within = ErrorWithin
+	default:
+		return
+	}
+	if known, until := g.opts.Desk.standing(a.Fingerprint, seq); known && until == 0 {
+		return // the engine is ahead of us
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w := g.waiting[a.Fingerprint]; w != nil {
+		w.seq = seq
+		return
+	}
+	now := time.Now()
+	pageBy := accepted.Add(within)
+	if earliest := now.Add(grace); pageBy.Before(earliest) {
+		pageBy = earliest
+	}
+	if len(g.waiting) >= MaxWatched {
+		pageBy = now
+	}
+	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy}
+}
+
+// inspect lets go of what is settled and pages what is overdue.
+func (g *Guard) inspect(ctx context.Context, now time.Time) {
+	hurry := g.hurry.Load()
+	var overdue []*watched
+	g.mu.Lock()
+	for f, w := range g.waiting {
+		known, until := g.opts.Desk.standing(f, w.seq)
+		switch {
+		case known && until == 0:
+			delete(g.waiting, f)
+		case known && !hurry:
+			if due := until.Std().Add(grace); !due.Before(now) {
+				w.pageBy = due
+				continue
+			}
+			overdue = append(overdue, w)
+		case hurry || !w.pageBy.After(now):
+			overdue = append(overdue, w)
+		}
+	}
+	g.mu.Unlock()
+	sortByDue(overdue)
+	for i, w := range overdue {
+		if ctx.Err() != nil {
+			return
+		}
+		g.page(ctx, w, len(overdue)-i-1, now)
+	}
+}

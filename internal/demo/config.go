@@ -72,6 +72,7 @@ receivers:
 winnow:
   enrich:
     catalog: ['%[3]s'] # Backstage: owner, tier, dashboard
+    service_labels: [service, namespace]
     runbooks:                          # for rules that bring none
       - matchers: [alertname=~"Envoy.+|Jvm.+|Kafka.+|Postgresql.+|Pgbouncer.+|Blackbox.+"]
         url: "https://runbooks.shop.example/{{ .Labels.alertname | lower }}"

@@ -1,9 +1,11 @@
 package demo
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
@@ -11,6 +13,7 @@ import (
 type Page struct {
 	Head     string // PAGE INC-1 [critical] the alert's name
 	Incident string
+	Why      string // first notification, or escalation
 	Summary  string
 	Text     string
 }
@@ -24,10 +27,14 @@ func readPage(text string) (*Page, bool) {
 	}
 	p := &Page{Head: lines[0], Incident: words[1], Text: text}
 	if len(lines) > 2 {
+		p.Why, _, _ = strings.Cut(strings.TrimSpace(lines[1]), ", at ")
 		p.Summary = strings.TrimSpace(lines[2])
 	}
 	return p, true
 }
+
+// about reports whether the page's first alert is of the same rule as a.
+func (p *Page) about(a *Alert) bool { return strings.HasSuffix(p.Head, " "+a.Rule.Name) }
 
 // field is the value of a labelled line, "" where there is none.
 func (p *Page) field(label string) string {
@@ -87,11 +94,20 @@ func called(p *sinktest.PagerDuty, quiet *Alert) []Called {
 				continue
 			}
 			c.Name, _ = e.Details["incident"].(string)
-			firing, _ := e.Details["firing"].(string)
-			c.Quiet = strings.Contains(firing, quiet.Rule.Name) && strings.Contains(firing, loginProbe)
+			c.Quiet = names(e.Details["firing"], quiet)
 			break
 		}
 		out = append(out, c)
 	}
 	return out
+}
+
+// names reports whether a list of alerts, as Alertmanager writes them, has a in it.
+func names(list any, a *Alert) bool {
+	alerts, _ := list.([]any)
+	return slices.ContainsFunc(alerts, func(x any) bool {
+		fields, _ := x.(map[string]any)
+		labels, _ := fields["labels"].(map[string]any)
+		return len(labels) == len(a.Labels) && !slices.ContainsFunc(a.Labels, func(l alert.Label) bool { return labels[l.Name] != l.Value })
+	})
 }

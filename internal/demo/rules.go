@@ -23,58 +23,58 @@ type Rule struct {
 
 const runbooks = "https://runbooks.prometheus-operator.dev/runbooks/"
 
-// rules are those of kube-prometheus and, without a runbook, those that the
+// rules are those of kube-prometheus and, without an area, those that the
 // collection awesome-prometheus-alerts has for common exporters.
 var rules = []Rule{
 	{"Watchdog", 0, "none", "general",
-		"Always fires, to show that alerts arrive", "Silence from this alert means that alerting itself is broken."},
+		"Alerts arrive", "Fires always. Silence from this alert means that alerting itself is broken."},
 	{"KubePodCrashLooping", 15 * time.Minute, "warning", "kubernetes",
-		"A pod keeps crashing", "$namespace/$pod ($container) waits to be started again after crashes."},
+		"$namespace/$pod keeps crashing", "Its container $container waits to be started again."},
 	{"KubePodNotReady", 15 * time.Minute, "warning", "kubernetes",
-		"A pod has not been ready for 15 minutes", "$namespace/$pod takes no traffic."},
+		"$namespace/$pod is not ready", "It has taken no traffic for 15 minutes."},
 	{"KubeDeploymentReplicasMismatch", 15 * time.Minute, "warning", "kubernetes",
-		"A deployment lacks replicas", "$namespace/$deployment has fewer replicas than it should."},
+		"Deployment $namespace/$deployment lacks replicas", "It has had fewer than it should for 15 minutes."},
 	{"KubeDeploymentRolloutStuck", 15 * time.Minute, "warning", "kubernetes",
-		"A rollout does not move on", "The rollout of $namespace/$deployment has stopped half way."},
+		"The rollout of $namespace/$deployment is stuck", "It has not moved on for 15 minutes."},
 	{"KubeStatefulSetReplicasMismatch", 15 * time.Minute, "warning", "kubernetes",
-		"A stateful set lacks replicas", "$namespace/$statefulset has fewer replicas than it should."},
+		"Stateful set $namespace/$statefulset lacks replicas", "It has had fewer than it should for 15 minutes."},
 	{"KubeHpaMaxedOut", 15 * time.Minute, "warning", "kubernetes",
-		"An autoscaler is at its maximum", "$namespace/$horizontalpodautoscaler cannot grow any further."},
+		"$namespace/$horizontalpodautoscaler is at its maximum", "The autoscaler cannot add any more."},
 	{"KubeJobFailed", 15 * time.Minute, "warning", "kubernetes",
-		"A job has failed", "Job $namespace/$job_name did not complete."},
+		"Job $namespace/$job_name has failed", "It did not complete, and stands until somebody removes it."},
 	{"KubeNodeNotReady", 15 * time.Minute, "warning", "kubernetes",
-		"A node is not ready", "$node does not answer the control plane."},
+		"Node $node is not ready", "It has not answered the control plane for 15 minutes."},
 	{"CPUThrottlingHigh", 15 * time.Minute, "info", "kubernetes",
-		"A container is throttled", "$container in $namespace/$pod gets less CPU than it asks for."},
+		"$namespace/$pod is throttled", "Its container $container gets less CPU than it asks for."},
 	{"NodeFilesystemAlmostOutOfSpace", 30 * time.Minute, "warning", "node",
-		"A file system has less than 5 % left", "$device on $mountpoint of $instance is nearly full."},
+		"$mountpoint of $instance has less than 5 % left", "Device $device is nearly full."},
 	{"NodeDiskIOSaturation", 30 * time.Minute, "warning", "node",
-		"A disk's queue is long", "Requests pile up at $device of $instance."},
+		"The queue of $device at $instance is long", "More than 10 requests have waited for 30 minutes."},
 
-	{"EnvoyHighClusterUpstream5xxErrorRate", 1 * time.Minute, "critical", "",
-		"More than 5 % of calls to a service fail", "$pod gets errors from $envoy_cluster_name."},
+	{"EnvoyHighClusterUpstream5xxErrorRate", time.Minute, "critical", "",
+		"$service: more than 5 % of its calls to $envoy_cluster_name fail", "Seen by the proxy of $pod."},
 	{"EnvoyHighClusterUpstreamRequestTimeoutRate", 5 * time.Minute, "warning", "",
-		"More than 5 % of calls to a service time out", "$pod waits in vain for $envoy_cluster_name."},
+		"$service: more than 5 % of its calls to $envoy_cluster_name time out", "Seen by the proxy of $pod."},
 	{"EnvoyHighDownstreamRequestTimeoutRate", 5 * time.Minute, "warning", "",
-		"Callers of a pod run into time-outs", "$pod is too slow for those who call it."},
+		"$service is too slow for its callers", "Their requests to $pod time out."},
 	{"JvmThreadsBlocked", 5 * time.Minute, "warning", "",
-		"Many threads are blocked", "Threads of $pod wait for each other or for the database."},
-	{"KafkaConsumerGroupLag", 1 * time.Minute, "warning", "",
-		"Consumers fall behind", "Consumer group $consumergroup is more than 10,000 messages behind."},
+		"$service: more than 50 threads are blocked", "Seen in $pod."},
+	{"KafkaConsumerGroupLag", time.Minute, "warning", "",
+		"Consumer group $consumergroup falls behind", "More than 10,000 messages wait."},
 	{"PostgresqlTooManyConnections", 2 * time.Minute, "warning", "",
-		"Over 80 % of the connections are in use", "$instance is about to refuse connections."},
+		"$instance is about to refuse connections", "Over 80 % of them are in use."},
 	{"PostgresqlTooManyLocksAcquired", 2 * time.Minute, "critical", "",
-		"The lock table fills up", "Transactions on $instance hold far more locks than usual."},
+		"The lock table of $instance fills up", "Transactions hold far more locks than usual."},
 	{"PostgresqlReplicationLag", 30 * time.Second, "warning", "",
-		"A replica is behind", "$instance replays its primary's log more than 5 s late."},
+		"$instance is behind its primary", "It replays the log more than 5 s late."},
 	{"PgbouncerActiveConnections", 2 * time.Minute, "warning", "",
-		"A connection pool fills up", "Pool $database of $instance has more than 200 busy connections."},
+		"The connection pool of $instance fills up", "Pool $database has more than 200 busy connections."},
 	{"PgbouncerMaxConnections", 0, "critical", "",
-		"A connection pool turns clients away", "$instance has reached max_client_conn."},
-	{"BlackboxProbeSlowHttp", 1 * time.Minute, "warning", "",
-		"A page takes longer than a second", "$instance answers slowly from outside."},
+		"The connection pool of $instance turns clients away", "It has reached max_client_conn."},
+	{"BlackboxProbeSlowHttp", time.Minute, "warning", "",
+		"$instance takes longer than a second", "Measured from outside."},
 	{"BlackboxSslCertificateExpired", 0, "critical", "",
-		"A TLS certificate has expired", "Browsers refuse $instance: nobody can log in."},
+		"The TLS certificate of $instance has expired", "Browsers refuse the page: nobody can log in."},
 }
 
 func ruleOf(name string) *Rule {
@@ -106,7 +106,8 @@ func (r *Rule) alert(pairs ...string) *Alert {
 		panic("demo: " + r.Name + " is given a label twice: " + strings.Join(pairs, " "))
 	}
 	a.Annotations = alert.Labels{
-		{Name: "summary", Value: r.Summary}, {Name: "description", Value: os.Expand(r.Description, a.Labels.Get)},
+		{Name: "summary", Value: os.Expand(r.Summary, a.label)},
+		{Name: "description", Value: os.Expand(r.Description, a.label)},
 	}
 	if r.Area != "" {
 		a.Annotations = append(a.Annotations, alert.Label{Name: "runbook_url", Value: runbooks + r.Area + "/" + strings.ToLower(r.Name)})
@@ -114,4 +115,13 @@ func (r *Rule) alert(pairs ...string) *Alert {
 	a.Annotations.Sort()
 	a.Fingerprint = a.Labels.Fingerprint()
 	return a
+}
+
+// label is the value that a text asks for.
+func (a *Alert) label(name string) string {
+	v := a.Labels.Get(name)
+	if v == "" {
+		panic("demo: the text of " + a.Rule.Name + " names " + name + ", the alert has only " + a.Labels.String())
+	}
+	return v
 }

@@ -169,7 +169,7 @@ func (w *writer) kubernetes(d dependent, fault, rollback time.Duration) {
 func (w *writer) nodeDown() {
 	down, up := w.at(nodeDownAt), w.at(nodeUpAt)
 	w.scene(down, downNode+" goes down, and "+strconv.Itoa(len(w.shop.on(downNode)))+" pods with it")
-	w.fires(down, up, "KubeNodeNotReady", "node", downNode, "job", "kube-state-metrics", "namespace", "monitoring", "condition", "Ready")
+	w.fires(down, up, "KubeNodeNotReady", "node", downNode, "job", "kube-state-metrics", "namespace", "monitoring")
 	for _, p := range w.shop.on(downNode) {
 		w.fires(down+w.within(2*time.Minute), up-w.wait(3*time.Minute), "KubePodNotReady",
 			"namespace", p.service.Namespace, "pod", p.name, "node", p.node, "job", "kube-state-metrics")

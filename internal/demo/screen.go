@@ -22,6 +22,10 @@ type screen struct {
 	err      error  // the first that writing gave
 }
 
+// statusWidth is what fits a narrow terminal: a status that wraps cannot be
+// wiped.
+const statusWidth = 79
+
 func (s *screen) write(text string) {
 	if _, err := io.WriteString(s.out, text); err != nil && s.err == nil {
 		s.err = fmt.Errorf("demo: write: %w", err)
@@ -46,6 +50,9 @@ func (s *screen) progress(text string) {
 		return
 	}
 	s.wipe()
+	if r := []rune(text); len(r) > statusWidth {
+		text = string(r[:statusWidth])
+	}
 	s.status = text
 	s.write(text)
 }
@@ -79,12 +86,12 @@ func (s *screen) sgr(code, text string) string {
 
 // statusLine is the demo at a glance.
 func statusLine(elapsed time.Duration, t *ledger.Totals, rate float64) string {
-	quiet := "  n/a"
+	less := "0 %"
 	if t.Deliveries > 0 {
-		quiet = fmt.Sprintf("%.1f %%", 100*(1-float64(t.Pages)/float64(t.Deliveries)))
+		less = fmt.Sprintf("%.1f %%", 100*(1-float64(t.Pages)/float64(t.Deliveries)))
 	}
-	return fmt.Sprintf("%4ds  %7s alerts  %5.0f/s  %4s onsets  %3d incidents  %3d pages  noise reduction %s",
-		int(elapsed.Seconds()+0.5), thousands(t.Deliveries), rate, thousands(t.Onsets), t.Incidents, t.Pages, quiet)
+	return fmt.Sprintf("%4ds %6s alerts %4.0f/s %4s onsets %3d incidents %3d pages  noise -%s",
+		int(elapsed.Seconds()+0.5), thousands(t.Deliveries), rate, thousands(t.Onsets), t.Incidents, t.Pages, less)
 }
 
 func thousands(n uint64) string {
@@ -95,18 +102,26 @@ func thousands(n uint64) string {
 	return s
 }
 
-// brief is a page in two lines: the head, then what is wrong, for how many
-// alerts it stands and whose it is.
+// brief is a page in two lines: the head and whose it is; what is wrong and how
+// many alerts that is.
 func (s *screen) brief(p *Page) string {
 	head := s.bold(p.Head)
 	if strings.Contains(p.Head, "[critical]") {
 		head = s.red(p.Head)
 	}
-	var rest []string
-	for _, part := range []string{p.Summary, p.field("counts"), p.field("owner")} {
-		if part != "" {
-			rest = append(rest, part)
-		}
+	text := p.Summary
+	if p.Why != "first notification" {
+		text = p.Why + ": " + text
 	}
-	return "       " + head + "\n         " + s.dim(strings.Join(rest, " · "))
+	alerts, _, _ := strings.Cut(p.field("counts"), " firing")
+	return "       " + head + "  " + p.field("owner") + "\n            " + s.dim(text+" · "+alerts)
+}
+
+// full is a page as the person on call reads it.
+func (s *screen) full(p *Page) string {
+	var b strings.Builder
+	for line := range strings.Lines(p.Text) {
+		b.WriteString("       " + strings.Replace(line, p.Head, s.red(p.Head), 1))
+	}
+	return b.String()
 }

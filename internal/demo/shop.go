@@ -45,6 +45,12 @@ var services = []Service{
 	{"event-bus", "data", "databases", "1", 3, nil},
 }
 
+// namespaces are the systems that own what names no service.
+var namespaces = []struct{ name, owner string }{
+	{"storefront", "web"}, {"fulfilment", "fulfilment"}, {"identity", "identity"}, {"data", "databases"},
+	{"reporting", "finance"}, {"monitoring", "platform"},
+}
+
 // Names that the story and the configuration share.
 const (
 	cluster = "eu-1"
@@ -142,9 +148,17 @@ func (s *shop) dependents(of string) []dependent {
 	return out
 }
 
-// catalogue writes the services as Backstage's catalog-info.yaml has them.
+// catalogue writes the shop as Backstage's catalog-info.yaml has it.
 func catalogue() string {
 	var b strings.Builder
+	for _, n := range namespaces {
+		fmt.Fprintf(&b, `---
+apiVersion: backstage.io/v1alpha1
+kind: System
+metadata: {name: %s}
+spec: {owner: "group:default/%s"}
+`, n.name, n.owner)
+	}
 	for i := range services {
 		v := &services[i]
 		fmt.Fprintf(&b, `---

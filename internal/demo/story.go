@@ -65,7 +65,7 @@ type episode struct {
 func NewStory(seed uint64, d time.Duration) *Story {
 	w := &writer{
 		story:  &Story{Seed: seed, Duration: d},
-		rng:    rand.New(rand.NewPCG(seed, 0x77696e6e6f77)),
+		rng:    newRand(seed),
 		known:  map[alert.Fingerprint]*Alert{},
 		length: d,
 	}
@@ -97,6 +97,8 @@ func (w *writer) merge() []episode {
 	}
 	return out
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x77696e6e6f77)) }
 
 // writer collects what a story is made of.
 type writer struct {

@@ -55,7 +55,7 @@ func encodeAlertmanager(start time.Time, s *Sender, ds []Delivery) ([]byte, erro
 		Version: "4", GroupKey: fmt.Sprintf("{}:{alertname=%q}", rule.Name), Status: "resolved", Receiver: "winnow",
 		GroupLabels:       map[string]string{"alertname": rule.Name},
 		CommonLabels:      map[string]string{"alertname": rule.Name, "severity": rule.Severity, "cluster": cluster},
-		CommonAnnotations: map[string]string{"summary": rule.Summary},
+		CommonAnnotations: map[string]string{},
 		ExternalURL:       "https://" + s.Name + ".shop.example",
 	}
 	for i := range ds {

@@ -35,6 +35,7 @@ type Core struct {
 	groups    []*group // by slot; nil where one has ended
 	freeSlots []int
 	index     map[string]*group // by route and group labels
+	inUse     map[uint64]int32  // open groups by what their provider knows them by
 	timers    timers
 	order     uint64 // of timers
 
@@ -43,6 +44,7 @@ type Core struct {
 
 	dims      dims
 	forget    []forgotten // in order of time
+	strangers []stranger  // raw pages of alerts that are not known
 	seq       uint64      // of the message being applied
 	incidents uint64      // opened so far
 
@@ -95,7 +97,7 @@ func NewCore(p *Policy) (*Core, error) {
 }
 
 func newCore(p *policy, t *dedupe.Table) *Core {
-	return &Core{policy: p, table: t, index: map[string]*group{}, dims: newDims(), live: make([]liveAlert, 1), silenceVersion: 1}
+	return &Core{policy: p, table: t, index: map[string]*group{}, inUse: map[uint64]int32{}, dims: newDims(), live: make([]liveAlert, 1), silenceVersion: 1}
 }
 
 // Dim is what a Row's number stands for, for ever.
@@ -143,16 +145,21 @@ func (c *Core) Observe(out *Output, now alert.Time, source string, validity time
 	row := Row{At: now, Seq: c.seq, Fingerprint: a.Fingerprint, Action: Delivered, Verdict: verdict, Now: Repeat}
 	switch verdict {
 	case dedupe.Stray:
+		if len(c.strangers) > 0 {
+			c.part(out, now, stray(a, now))
+		}
 		row.Now, row.Dim, row.Severity = Stray, c.dims.of(source, a.Labels), a.Labels.Severity()
 		out.Rows = append(out.Rows, row)
 		return
 	case dedupe.First:
 		c.admit(ref, source, a.Labels)
 		c.onset(out, now, ref, row)
+		c.meet(out, now, ref)
 		return
 	case dedupe.Reopened:
 		c.endEpisode(out, now, ref)
 		c.onset(out, now, ref, row)
+		c.meet(out, now, ref)
 		return
 	case dedupe.Resolved:
 		row.Now = Closed

@@ -113,9 +113,14 @@ const (
 	SomeResolved
 	AllResolved
 	RepeatInterval
+	Adoption // it had been paged raw while the core was away
+	Merged   // a raw page has become part of an incident
 )
 
-var reasonNames = [...]string{"none", "first notification", "escalation", "new alerts added", "some alerts resolved", "all alerts resolved", "repeat interval elapsed"}
+var reasonNames = [...]string{
+	"none", "first notification", "escalation", "new alerts added", "some alerts resolved", "all alerts resolved", "repeat interval elapsed",
+	"adopted from a raw page", "raw page merged into its incident",
+}
 
 func (r Reason) String() string { return reasonNames[min(int(r), len(reasonNames)-1)] }
 

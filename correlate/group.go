@@ -28,6 +28,9 @@ type group struct {
 	openedAt      alert.Time
 	pagedSeverity alert.Severity // the highest paged
 	pagedNow      alert.Time     // of the flush that paged last
+	alias         string         // what the provider knows it by, if not by its own key
+	adopted       bool           // it goes on under a raw page and has said nothing yet
+	closing       []raw          // raw pages that have become part of it and are to be closed
 	told          [2]told        // by class
 
 	// While a reload is under way: whose history this group has, and who has
@@ -90,6 +93,10 @@ func (c *Core) groupOf(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls
 	}
 	c.incidents++
 	g := &group{route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: now, incident: c.incidents}
+	if c.inUse[g.providerHash()] > 0 { // a sibling route, or a group that outlived its route
+		g.alias = g.providerKey() + "~" + IncidentName(g.incident)
+	}
+	c.inUse[g.providerHash()]++
 	c.index[g.key] = g
 	c.place(g)
 	due := now.Add(r.GroupWait)
@@ -113,6 +120,14 @@ func appendGroupKey(b []byte, r *route, ls alert.Labels) []byte {
 		b = append(b, ls[i].Value...)
 	}
 	return b
+}
+
+// letGo says that the provider's key of g is free again.
+func (c *Core) letGo(g *group) {
+	h := g.providerHash()
+	if c.inUse[h]--; c.inUse[h] == 0 {
+		delete(c.inUse, h)
+	}
 }
 
 func (c *Core) place(g *group) {
@@ -155,6 +170,9 @@ func (c *Core) flush(out *Output, g *group, t alert.Time) {
 	c.notify(out, g, t, reasons)
 	c.settleMembers(out, g, t)
 	c.release(out, g, t)
+	if g.revision > 0 || len(g.members) == 0 {
+		c.closeRaw(out, g, t)
+	}
 	if len(g.members) == 0 {
 		c.close(out, g, t)
 		return
@@ -204,6 +222,8 @@ func (c *Core) reason(g *group, class int, t alert.Time) Reason {
 	}
 	told := &g.told[class]
 	switch {
+	case g.adopted && firing > 0:
+		return Adoption
 	case news && told.firing == 0:
 		return FirstNotification
 	case news:
@@ -383,6 +403,10 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 	last := len(l.more) == 0
 	if last && !c.table.Firing(m.ref, t) {
 		c.endEpisode(out, t, m.ref)
+		if len(c.strangers) > 0 {
+			over := c.member(m.ref, &m, false, t)
+			c.part(out, t, &over)
+		}
 	}
 	switch {
 	case last:
@@ -409,6 +433,7 @@ func (c *Core) close(out *Output, g *group, t alert.Time) {
 
 func (c *Core) remove(g *group) {
 	g.gen++
+	c.letGo(g)
 	if c.index[g.key] == g {
 		delete(c.index, g.key)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
 )
 
 // MaxListed bounds the alerts that one notification lists, the most severe
@@ -16,7 +17,7 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 	g.revision++
 	n := Notification{
 		Incident: g.incident, Revision: g.revision, Kind: Update, Reason: reason, Class: class,
-		Receiver: g.route.Receiver, RouteID: g.route.ID, GroupKey: g.route.Key + ":" + g.labels.String(),
+		Receiver: g.route.Receiver, RouteID: g.route.ID, GroupKey: g.providerKey(),
 		GroupLabels: g.labels, RouteLabels: g.route.Labels, At: t, Opened: g.openedAt,
 	}
 	var severity alert.Severity
@@ -50,13 +51,11 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 		c.paged = true
 		g.pagedSeverity = severity
 	}
+	g.adopted = false
 	n.Severity, n.Page = severity, g.pages
 	c.list(&n, g, t)
 	out.Notifications = append(out.Notifications, n)
-	out.Rows = append(out.Rows, Row{
-		At: t, Seq: c.seq, Action: Notified, Kind: n.Kind, Reason: n.Reason, Severity: n.Severity,
-		Incident: n.Incident, Revision: n.Revision, Cause: n.Receiver,
-	})
+	out.Rows = append(out.Rows, notified(&n, c.seq))
 }
 
 // list fills in the alerts: those that fire first, of these the most severe,
@@ -87,16 +86,19 @@ func (c *Core) list(n *Notification, g *group, t alert.Time) {
 	}
 	n.Alerts = make([]Member, len(order))
 	for k, i := range order {
-		ref := g.members[i].ref
-		m := &n.Alerts[k]
-		m.Fingerprint = c.table.Fingerprint(ref)
-		m.Labels = c.table.Labels(nil, ref)
-		m.Annotations, m.GeneratorURL = c.table.Annotations(nil, ref)
-		m.StartsAt = c.table.StartsAt(ref)
-		m.Deliveries = c.table.Deliveries(ref)
-		m.New = c.views[i].firing && g.members[i].told[0] != toldFiring && g.members[i].told[1] != toldFiring
-		if !c.views[i].firing {
-			m.EndsAt = c.table.EndsAt(ref)
-		}
+		n.Alerts[k] = c.member(g.members[i].ref, &g.members[i], c.views[i].firing, t)
 	}
+}
+
+// member is an alert as a notification shows it.
+func (c *Core) member(ref dedupe.Ref, m *member, firing bool, t alert.Time) Member {
+	out := Member{
+		Fingerprint: c.table.Fingerprint(ref), Labels: c.table.Labels(nil, ref), StartsAt: c.table.StartsAt(ref),
+		Deliveries: c.table.Deliveries(ref), New: firing && m.told[0] != toldFiring && m.told[1] != toldFiring,
+	}
+	out.Annotations, out.GeneratorURL = c.table.Annotations(nil, ref)
+	if !firing {
+		out.EndsAt = min(c.table.EndsAt(ref), t)
+	}
+	return out
 }

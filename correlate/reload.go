@@ -116,6 +116,10 @@ func (c *Core) takeOver(r *route, h heirs) {
 	g := &group{
 		route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: old.openedAt, incident: old.incident,
 		revision: old.revision, pages: old.pages, pagedSeverity: old.pagedSeverity, told: old.told, heirOf: old,
+		pagedNow: old.pagedNow, alias: old.alias, adopted: old.adopted, closing: old.closing,
+	}
+	if g.providerKey() != old.providerKey() {
+		g.alias = old.providerKey() // the provider knows it by that
 	}
 	old.successor = g
 	c.index[g.key] = g

@@ -21,6 +21,7 @@ var epoch = alert.TimeOf(time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)) // a Mond
 //	10s expire s1
 //	10s policy <name>                 reload
 //	10s resume 5m                     nobody listened for the last 5m
+//	10s bypass oncall alertname=A     it was paged past the core
 //	10s wait
 type world struct {
 	t        *testing.T
@@ -75,6 +76,9 @@ func (w *world) do(now alert.Time, deed []string) {
 		if err := w.core.SetPolicy(&w.out, now, w.policies[deed[1]]); err != nil {
 			w.t.Fatal(err)
 		}
+	case "bypass":
+		a := labelled(deed[2:]...)
+		w.core.Bypass(&w.out, now, a.Fingerprint, deed[1], "raw:"+a.Labels.Get("alertname")+a.Labels.Get("pod"))
 	case "wait", "resume":
 	default:
 		w.t.Fatalf("script: unknown deed %q", deed[0])
@@ -134,6 +138,9 @@ func describe(n *Notification) string {
 		names = append(names, name)
 	}
 	s := fmt.Sprintf("%v %s %s %s", time.Duration(n.At-epoch), n.Kind, n.Receiver, strings.Join(names, ","))
+	if strings.HasPrefix(n.GroupKey, "raw:") {
+		s += " as " + n.GroupKey
+	}
 	if n.Reason == Escalation || n.Reason == RepeatInterval {
 		s += " (" + n.Reason.String() + ")"
 	}

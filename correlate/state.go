@@ -37,6 +37,12 @@ func (c *Core) AppendState(w *wire.Writer) {
 	for _, slot := range c.freeSlots {
 		w.Uint(uint64(slot))
 	}
+	w.Uint(uint64(len(c.strangers)))
+	for _, s := range c.strangers {
+		w.Fixed(uint64(s.fingerprint))
+		w.String(s.receiver)
+		w.String(s.key)
+	}
 	w.Uint(uint64(len(c.forget)))
 	for _, f := range c.forget {
 		w.Int(int64(f.at))
@@ -110,6 +116,17 @@ func (g *group) append(w *wire.Writer) {
 	for _, t := range g.told {
 		w.Int(int64(t.at))
 		w.Uint(uint64(t.firing))
+	}
+	w.String(g.alias)
+	w.Bool(g.adopted)
+	w.Uint(uint64(len(g.closing)))
+	for i := range g.closing {
+		w.String(g.closing[i].key)
+		b, err := json.Marshal(&g.closing[i].m)
+		if err != nil {
+			panic("correlate: an alert that cannot be written: " + err.Error()) // it has only strings and times
+		}
+		w.Bytes(b)
 	}
 	w.Uint(uint64(len(g.members)))
 	for _, m := range g.members {
@@ -242,6 +259,7 @@ func (c *Core) loadGroups(r *wire.Reader) bool {
 				}
 				c.index[g.key] = g
 			}
+			c.inUse[g.providerHash()]++
 			c.timers.push(timer{at: g.next, order: g.order, group: g, gen: g.gen})
 		}
 		c.groups = append(c.groups, g)
@@ -286,6 +304,15 @@ func (c *Core) loadGroup(r *wire.Reader) *group {
 	for k := range g.told {
 		g.told[k] = told{at: alert.Time(r.Int()), firing: int(r.Uint32())}
 	}
+	g.alias, g.adopted = r.String(), r.Bool()
+	for range r.Count(2) {
+		x := raw{key: r.String()}
+		if err := json.Unmarshal(r.Bytes(), &x.m); err != nil {
+			r.Fail("raw page: %v", err)
+			return nil
+		}
+		g.closing = append(g.closing, x)
+	}
 	n := r.Count(3)
 	g.members = make([]member, 0, n)
 	for range n {
@@ -310,6 +337,9 @@ func loadLabels(r *wire.Reader) alert.Labels {
 }
 
 func (c *Core) loadForget(r *wire.Reader) bool {
+	for range r.Count(10) {
+		c.strangers = append(c.strangers, stranger{alert.Fingerprint(r.Fixed()), r.String(), r.String()})
+	}
 	for range r.Count(3) {
 		f := forgotten{at: alert.Time(r.Int()), ref: dedupe.Ref(r.Uint32()), episode: r.Uint32()}
 		if f.ref == 0 || int(f.ref) >= len(c.live) {

@@ -86,7 +86,7 @@ func (c *Core) Incidents() []IncidentView {
 
 func (c *Core) incidentView(g *group) IncidentView {
 	return IncidentView{
-		Incident: g.incident, Receiver: g.route.Receiver, GroupKey: g.route.Key + ":" + g.labels.String(),
+		Incident: g.incident, Receiver: g.route.Receiver, GroupKey: g.providerKey(),
 		Labels: g.labels, OpenedAt: g.openedAt, NextAt: g.next, Pages: g.pages, Severity: g.pagedSeverity,
 	}
 }

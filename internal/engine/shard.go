@@ -133,6 +133,8 @@ func (s *Shard) apply(e *frame.Event) error {
 		s.Core.SetSilence(*e.Silence)
 	case frame.SilenceExpire:
 		s.Core.ExpireSilence(s.now, e.SilenceID)
+	case frame.Bypass:
+		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver, e.Bypass.Key)
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
 		if e.Receipt.Last {

@@ -13,15 +13,16 @@ import (
 type Kind uint8
 
 const (
-	Alerts        Kind = 1 // deliveries of one source
-	Tick          Kind = 2 // time has passed
-	Policy        Kind = 3 // another configuration is in force
-	Silence       Kind = 4 // a silence was set
-	SilenceExpire Kind = 5 // a silence was ended early
-	Receipt       Kind = 6 // a sink reported
-	Resume        Kind = 7 // nobody listened since a given time
-	Quarantine    Kind = 8 // a body, or a part of one, that could not be read
-	Stop          Kind = 9 // listening ends here, in order
+	Alerts        Kind = 1  // deliveries of one source
+	Tick          Kind = 2  // time has passed
+	Policy        Kind = 3  // another configuration is in force
+	Silence       Kind = 4  // a silence was set
+	SilenceExpire Kind = 5  // a silence was ended early
+	Receipt       Kind = 6  // a sink reported
+	Resume        Kind = 7  // nobody listened since a given time
+	Quarantine    Kind = 8  // a body, or a part of one, that could not be read
+	Stop          Kind = 9  // listening ends here, in order
+	Bypass        Kind = 10 // an alert was paged past the core
 )
 
 // Event is one event of the log. Only the fields of its kind are set.
@@ -39,6 +40,14 @@ type Event struct {
 	Receipt    *correlate.Receipt
 	From       alert.Time // Resume
 	Quarantine *Quarantined
+	Bypass     *Bypassed
+}
+
+// Bypassed is an alert that was paged past the core.
+type Bypassed struct {
+	Fingerprint alert.Fingerprint `json:"fingerprint"`
+	Receiver    string            `json:"receiver"`
+	Key         string            `json:"key"` // under which the provider knows the page
 }
 
 // Quarantined is what could not be read, with its bytes.
@@ -79,6 +88,8 @@ func (e *Event) payload() ([]byte, error) {
 		return json.Marshal(resumePayload{e.From})
 	case Quarantine:
 		return json.Marshal(e.Quarantine)
+	case Bypass:
+		return json.Marshal(e.Bypass)
 	}
 	return nil, nil // Tick, Stop
 }
@@ -110,6 +121,9 @@ func (e *Event) setPayload(b []byte) (err error) {
 		e.Quarantine = &Quarantined{}
 		err = json.Unmarshal(b, e.Quarantine)
 		e.Source = e.Quarantine.Source
+	case Bypass:
+		e.Bypass = &Bypassed{}
+		err = json.Unmarshal(b, e.Bypass)
 	case Tick, Stop:
 	default:
 		return corrupt("event of unknown kind %d; was the log written by a newer version?", e.Kind)

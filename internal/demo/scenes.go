@@ -165,7 +165,8 @@ func (w *writer) kubernetes(d dependent, fault, rollback time.Duration) {
 	}
 }
 
-// nodeDown takes a node away; what its pods raise is inhibited by its own alert.
+// nodeDown takes a node away; what is raised for its pods is inhibited by its
+// own alert.
 func (w *writer) nodeDown() {
 	down, up := w.at(nodeDownAt), w.at(nodeUpAt)
 	w.scene(down, downNode+" goes down, and "+strconv.Itoa(len(w.shop.on(downNode)))+" pods with it")
@@ -173,8 +174,6 @@ func (w *writer) nodeDown() {
 	for _, p := range w.shop.on(downNode) {
 		w.fires(down+w.within(2*time.Minute), up-w.wait(3*time.Minute), "KubePodNotReady",
 			"namespace", p.service.Namespace, "pod", p.name, "node", p.node, "job", "kube-state-metrics")
-		w.fires(down+w.within(2*time.Minute), up-w.wait(3*time.Minute), "EnvoyHighDownstreamRequestTimeoutRate",
-			"namespace", p.service.Namespace, "service", p.service.Name, "pod", p.name, "node", p.node, "job", "envoy")
 	}
 }
 

@@ -51,7 +51,9 @@ func (d *demo) conclude(r *Outcome) error {
 	if r.Cut {
 		s.line("Stopped early; this is what there is.")
 	}
-	s.line("")
+	if !d.opts.Headless {
+		s.line("")
+	}
 	if err := d.report(r.Report); err != nil {
 		return err
 	}
@@ -127,7 +129,8 @@ func condense(text string) string {
 func (d *demo) next() {
 	s := d.screen
 	s.line("%s", s.bold("What next"))
-	s.line(`  winnow check alertmanager.yml                 is your file understood, as it is?
+	s.line(`  winnow demo --print-config                    the configuration of this night
+  winnow check alertmanager.yml                 is your file understood, as it is?
   winnow serve --config.file=alertmanager.yml   page by it
   winnow serve                                  only print pages, beside the Alertmanager
                                                 that you have; add to each of its receivers:

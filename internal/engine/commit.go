@@ -38,7 +38,7 @@ func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Not
 		n := take(outputs[done:])
 		c := frame.Commit{Epoch: e.epoch, Input: seq, At: e.shard.now, Outputs: outputs[done : done+n]}
 		if done += n; done < len(outputs) {
-			c.Input, c.Partial = seq-1, done
+			c.Input, c.Partial = seq-1, done // seq is the next message then
 		}
 		if err := e.write(ctx, &c); err != nil {
 			return err
@@ -87,10 +87,14 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 			return nil
 		}
 		if errors.Is(err, stream.ErrFenced) {
-			if seq, ours := e.stored(ctx, c); ours {
+			switch seq, found := e.stored(ctx, c); found {
+			case ours:
 				e.outbox.seq = seq
 				e.outbox.counter++
 				return nil
+			case none:
+				e.outbox.seq = 0 // all records have aged out, our last one too
+				continue
 			}
 			return err
 		}
@@ -101,14 +105,27 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 	}
 }
 
-// stored reports whether the newest record is c itself: written by a try whose
-// answer was lost.
-func (e *Engine) stored(ctx context.Context, c *frame.Commit) (uint64, bool) {
+// finding is what stands at the end of the outbox.
+type finding uint8
+
+const (
+	theirs finding = iota // another process's record, or it cannot be told
+	ours                  // the record in question: written by a try whose answer was lost
+	none                  // nothing
+)
+
+// stored looks at the newest record.
+func (e *Engine) stored(ctx context.Context, c *frame.Commit) (uint64, finding) {
 	last, counter, seq, err := e.opts.Stream.LastCommit(ctx)
-	if err != nil || last == nil {
-		return 0, false
+	switch {
+	case err != nil:
+		return 0, theirs
+	case last == nil && e.outbox.seq > 0:
+		return 0, none
+	case last != nil && last.Epoch == c.Epoch && last.Input == c.Input && last.Partial == c.Partial && counter == e.outbox.counter+1:
+		return seq, ours
 	}
-	return seq, last.Epoch == c.Epoch && last.Input == c.Input && last.Partial == c.Partial && counter == e.outbox.counter+1
+	return 0, theirs
 }
 
 // encode packs c. A record that is too large for the server lists fewer alerts

@@ -122,13 +122,15 @@ func (e *Engine) replay(ctx context.Context, s *Shard, from, to uint64) error {
 	return nil
 }
 
-// lastSnapshot is written when the engine stops: nobody waits for the shard
-// then, and the next life is ready at once.
+// lastSnapshot writes the live shard itself: when the engine stops, so that the
+// next life is ready at once, and when it has started without any.
 func (e *Engine) lastSnapshot() {
 	if e.opts.SnapshotDir == "" || e.shard.seq == e.snapshotSeq {
 		return
 	}
 	if err := (snapshots{e.opts.SnapshotDir}).save(e.shard); err != nil && !errors.Is(err, os.ErrExist) {
-		e.log.Error("stopping without a snapshot; the next start replays the log", zap.Error(err))
+		e.log.Error("no snapshot could be written; a start replays the log", zap.Error(err))
+		return
 	}
+	e.snapshotSeq = e.shard.seq
 }

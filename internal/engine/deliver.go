@@ -118,10 +118,18 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 	again := m.Seq <= e.inherited
 	for i := range c.Outputs {
 		n := &c.Outputs[i]
-		if _, ok := undelivered[notificationID{n.Incident, n.Revision}]; again && !ok {
+		if again && undelivered[notificationID{n.Incident, n.Revision}] != decidedBy(c) {
 			continue
 		}
 		e.stats.Delivered.Add(1)
 		e.opts.Deliver(ctx, n, again)
 	}
+}
+
+// decidedBy is the message that a record's outputs come from.
+func decidedBy(c *frame.Commit) uint64 {
+	if c.Partial > 0 {
+		return c.Input + 1
+	}
+	return c.Input
 }

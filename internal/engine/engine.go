@@ -88,7 +88,7 @@ type Stats struct {
 	Ticks     atomic.Uint64 // published
 	Commits   atomic.Uint64 // written
 	Faults    atomic.Uint64 // messages missing or unreadable
-	Lag       atomic.Int64  // messages of the log not yet applied
+	Applied   atomic.Uint64 // sequence of the message applied last
 	Delivered atomic.Uint64 // notifications handed to the sinks
 	Snapshots atomic.Uint64 // written by replay while running
 }

@@ -123,7 +123,7 @@ func (e *Engine) schedule(due *time.Timer) {
 func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	outputs := e.shard.Apply(m)
 	e.stats.Messages.Add(1)
-	e.stats.Lag.Store(int64(m.Pending))
+	e.stats.Applied.Store(m.Seq)
 	for _, f := range e.shard.Faults() {
 		e.fault("the log is damaged", f)
 	}
@@ -144,6 +144,9 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 	undelivered := maps.Clone(e.shard.undelivered)
 	wg.Go(func() { e.deliver(ctx, undelivered) })
 	if e.opts.SnapshotDir != "" {
+		if e.snapshotSeq == 0 {
+			e.lastSnapshot() // what the log will have dropped by then cannot be replayed again
+		}
 		wg.Go(func() { e.takeSnapshots(ctx) })
 	}
 	close(e.ready)

@@ -18,10 +18,9 @@ const readAhead = 8 << 20
 
 // Message is one message of a stream.
 type Message struct {
-	Seq     uint64
-	At      alert.Time // when it was stored
-	Data    []byte
-	Pending uint64 // messages behind it when it was sent
+	Seq  uint64
+	At   alert.Time // when it was stored
+	Data []byte
 }
 
 // Reader reads a stream in order.
@@ -84,7 +83,7 @@ func (r *Reader) Next() (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
 	}
-	return Message{Seq: meta.Sequence.Stream, At: alert.TimeOf(meta.Timestamp), Data: msg.Data(), Pending: meta.NumPending}, nil
+	return Message{Seq: meta.Sequence.Stream, At: alert.TimeOf(meta.Timestamp), Data: msg.Data()}, nil
 }
 
 // Close ends reading; a Next under way returns ErrClosed.

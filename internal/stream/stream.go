@@ -171,7 +171,7 @@ func (s *Stream) streams(ctx context.Context, o *Options) (err error) {
 func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	st, err := s.js.Stream(ctx, cfg.Name)
 	if err == nil {
-		return st, nil
+		return s.adjust(ctx, st, &cfg)
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("stream %s: look up: %w", cfg.Name, err)
@@ -181,6 +181,26 @@ func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (je
 	}
 	if st, err = s.js.CreateStream(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("stream %s: create: %w", cfg.Name, err)
+	}
+	return st, nil
+}
+
+// adjust brings the limits of a stream up to date. A stream of somebody else's
+// cluster is theirs to change; where it differs, the log says so.
+func (s *Stream) adjust(ctx context.Context, st jetstream.Stream, want *jetstream.StreamConfig) (jetstream.Stream, error) {
+	have := st.CachedInfo().Config
+	if have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.Replicas == want.Replicas {
+		return st, nil
+	}
+	if s.broker == nil {
+		s.log.Warn("a stream has other limits than the flags say; the stream's hold", zap.String("stream", have.Name),
+			zap.Int64("max_bytes", have.MaxBytes), zap.Duration("max_age", have.MaxAge), zap.Int("replicas", have.Replicas))
+		return st, nil
+	}
+	have.MaxBytes, have.MaxAge, have.Replicas = want.MaxBytes, want.MaxAge, want.Replicas
+	st, err := s.js.UpdateStream(ctx, have)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: change its limits: %w", want.Name, err)
 	}
 	return st, nil
 }

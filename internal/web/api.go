@@ -166,22 +166,20 @@ type Status struct {
 	Config     string    `json:"config"` // secrets hidden
 	LogTime    time.Time `json:"log_time"`
 	LogSeq     uint64    `json:"log_seq"`
-	LogLag     int64     `json:"log_lag"`
+	LogLag     uint64    `json:"log_lag"`
 	LiveAlerts int       `json:"live_alerts"`
 	Incidents  int       `json:"open_incidents"`
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
-	st := Status{Version: s.opts.Version, ConfigHash: c.Hash, Config: c.Redacted(), LogLag: s.opts.Engine.Stats().Lag.Load()}
-	select {
-	case <-s.opts.Engine.Ready():
-		st.Ready = true
-	default:
-	}
+	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted()}
 	if s.query(w, r, func(sh *engine.Shard) {
 		st.LogTime, st.LogSeq, st.LiveAlerts, st.Incidents = sh.Now().Std(), sh.Seq(), sh.Core.Live(), sh.Core.Groups()
 	}) {
+		if held, err := s.opts.Stream.Log(r.Context()); err == nil {
+			st.LogLag = held.Last - min(st.LogSeq, held.Last)
+		}
 		writeJSON(w, st)
 	}
 }

@@ -20,7 +20,7 @@ func (s *Server) registerMetrics() {
 	s.reloadTime = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "winnow_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was loaded.",
 	})
-	s.opts.Registerer.MustRegister(s.reloadOK, s.reloadTime, newBooks(s.opts.Engine, s.opts.Version))
+	s.opts.Registerer.MustRegister(s.reloadOK, s.reloadTime, newBooks(s))
 }
 
 // Reloaded notes how an attempt to load the configuration ended.
@@ -36,21 +36,24 @@ func (s *Server) Reloaded(err error, at time.Time) {
 // books collects the accounts when they are scraped. A shard that is too busy
 // to answer leaves them out; up stays with the scrape.
 type books struct {
-	engine *engine.Engine
+	server *Server
 
 	info, deliveries, onsets, incidents, notifications, pages, swallowed, balanced, disposition *prometheus.Desc
 	live, open, logSeq, lag, faults, ticks, commits, handed                                     *prometheus.Desc
 	version                                                                                     string
+	all                                                                                         []*prometheus.Desc
 }
 
 const scrapeTimeout = 5 * time.Second
 
-func newBooks(e *engine.Engine, version string) *books {
+func newBooks(s *Server) *books {
+	var all []*prometheus.Desc
 	d := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, labels, nil)
+		all = append(all, prometheus.NewDesc(name, help, labels, nil))
+		return all[len(all)-1]
 	}
-	return &books{
-		engine: e, version: version,
+	b := &books{
+		server: s, version: s.opts.Version,
 		info:          d("winnow_build_info", "Always 1; the label says which version runs.", "version"),
 		deliveries:    d("winnow_ledger_deliveries_total", "Alerts as sent, re-sends included (E of the funnel)."),
 		onsets:        d("winnow_ledger_onsets_total", "Distinct alerts times their episodes (O)."),
@@ -69,10 +72,17 @@ func newBooks(e *engine.Engine, version string) *books {
 		commits:       d("winnow_engine_commits_total", "Commit records written to the outbox."),
 		handed:        d("winnow_engine_notifications_total", "Notifications handed to the sinks."),
 	}
+	b.all = all
+	return b
 }
 
-// Describe implements prometheus.Collector.
-func (b *books) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(b, to) }
+// Describe implements prometheus.Collector. It asks no shard: at registration
+// none runs yet.
+func (b *books) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range b.all {
+		to <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (b *books) Collect(to chan<- prometheus.Metric) {
@@ -83,8 +93,7 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(b.info, 1, b.version)
-	st := b.engine.Stats()
-	gauge(b.lag, float64(st.Lag.Load()))
+	st := b.server.opts.Engine.Stats()
 	counter(b.faults, st.Faults.Load())
 	counter(b.ticks, st.Ticks.Load())
 	counter(b.commits, st.Commits.Load())
@@ -95,7 +104,14 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 	var seq uint64
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	if b.engine.Query(ctx, func(sh *engine.Shard) {
+	if !b.server.isReady() {
+		return
+	}
+	held, err := b.server.opts.Stream.Log(ctx)
+	if err == nil {
+		gauge(b.lag, float64(held.Last-min(st.Applied.Load(), held.Last)))
+	}
+	if b.server.opts.Engine.Query(ctx, func(sh *engine.Shard) {
 		t, live, open, seq = sh.Ledger.Totals(), sh.Core.Live(), sh.Core.Groups(), sh.Seq()
 	}) != nil {
 		return

@@ -107,12 +107,11 @@ func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	select {
-	case <-s.opts.Engine.Ready():
-		fmt.Fprintln(w, "Winnow is ready.")
-	default:
+	if !s.isReady() {
 		http.Error(w, "the log is being replayed; alerts are accepted meanwhile", http.StatusServiceUnavailable)
+		return
 	}
+	fmt.Fprintln(w, "Winnow is ready.")
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
@@ -123,8 +122,23 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "reloaded")
 }
 
-// query runs f on the shard and answers 503 when the shard is too busy.
+// isReady reports whether the shard is where the log was when this life began.
+func (s *Server) isReady() bool {
+	select {
+	case <-s.opts.Engine.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// query runs f on the shard and answers 503 when the shard is too busy, or has
+// not yet come to the present: half the books are worse than none.
 func (s *Server) query(w http.ResponseWriter, r *http.Request, f func(*engine.Shard)) bool {
+	if !s.isReady() {
+		http.Error(w, "the log is being replayed; ask again when /-/ready says so", http.StatusServiceUnavailable)
+		return false
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), queryTimeout)
 	defer cancel()
 	if err := s.opts.Engine.Query(ctx, f); err != nil {

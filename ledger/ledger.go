@@ -3,9 +3,9 @@
 //
 // It is a fold over the rows that correlate emits, in their order, and it is
 // pure: no clock, goroutine, lock, log or I/O, so the same rows give the same
-// books. Only Render, Markdown and Explain write, to the writer they are given.
-// It never decides anything about an alert, and it never repairs the books: a
-// row that does not fit leaves them out of balance, for all to see.
+// books. Only Render, Markdown, Explain and AppendState write, to the writer
+// they are given. It never decides anything about an alert, and it never repairs
+// the books: a row that does not fit leaves them out of balance, for all to see.
 package ledger
 
 import (

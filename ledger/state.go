@@ -164,10 +164,12 @@ func (l *Ledger) loadCounts(s *stateReader) {
 	if n > MaxDims {
 		s.Fail("%d dimensions, at most %d", n, MaxDims)
 	}
-	if n == 0 || s.Err() != nil {
+	if s.Err() != nil {
 		return
 	}
-	l.byDim, s.dims = make([]counts, n), n
+	if n > 0 {
+		l.byDim, s.dims = make([]counts, n), n
+	}
 	sum := l.other
 	for i := range l.byDim {
 		l.byDim[i].load(s)

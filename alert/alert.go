@@ -27,7 +27,7 @@ type Mark uint8
 const (
 	MarkTruncated    Mark = 1 << iota // a label or annotation was over its limit and was cut
 	MarkDuplicateKey                  // a JSON key came twice; of two severities the higher was kept
-	MarkSanitised                     // invalid UTF-8 was replaced
+	MarkSanitised                     // invalid UTF-8 was replaced, or what was no text left out
 	MarkClock                         // a time was impossible and was set from the log's clock
 )
 

@@ -44,7 +44,6 @@ type Core struct {
 
 	dims      dims
 	forget    []forgotten // in order of time
-	strangers []stranger  // raw pages of alerts that are not known
 	seq       uint64      // of the message being applied
 	incidents uint64      // opened so far
 
@@ -145,21 +144,16 @@ func (c *Core) Observe(out *Output, now alert.Time, source string, validity time
 	row := Row{At: now, Seq: c.seq, Fingerprint: a.Fingerprint, Action: Delivered, Verdict: verdict, Now: Repeat}
 	switch verdict {
 	case dedupe.Stray:
-		if len(c.strangers) > 0 {
-			c.part(out, now, stray(a, now))
-		}
 		row.Now, row.Dim, row.Severity = Stray, c.dims.of(source, a.Labels), a.Labels.Severity()
 		out.Rows = append(out.Rows, row)
 		return
 	case dedupe.First:
 		c.admit(ref, source, a.Labels)
 		c.onset(out, now, ref, row)
-		c.meet(out, now, ref)
 		return
 	case dedupe.Reopened:
 		c.endEpisode(out, now, ref)
 		c.onset(out, now, ref, row)
-		c.meet(out, now, ref)
 		return
 	case dedupe.Resolved:
 		row.Now = Closed

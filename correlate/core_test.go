@@ -116,8 +116,8 @@ func TestEscalationPagesAgain(t *testing.T) {
 	   6m fire alertname=A pod=c severity=critical
 	   11m wait`,
 		`30s page oncall A/a
-		 5m30s page oncall A/b,A/a (escalation) #2
-		 10m30s update oncall A/b,A/c,A/a #2`,
+		 5m30s page oncall A/b,A/a (escalation) #critical
+		 10m30s update oncall A/b,A/c,A/a #critical`,
 		`paged=2 grouped=1`)
 	f(`0s fire alertname=A pod=a severity=critical
 	   1m fire alertname=A pod=b severity=warning
@@ -398,38 +398,33 @@ func TestRawPageIsAdopted(t *testing.T) {
 		t.Helper()
 		fact(t, basic(), script, notifications, dispositions)
 	}
-	// The incident goes on under the raw page's key: no second page.
+	// The page goes out under the key of the raw one, so the provider folds it in.
 	f(`0s fire alertname=A severity=critical
 	   10s bypass oncall alertname=A severity=critical
 	   2m resolve alertname=A severity=critical
 	   20m wait`,
-		`30s update oncall A as raw:A
-		 5m30s resolve oncall -A as raw:A`, `paged=1 resolved=1`)
-	// A second raw page of the same group is closed once the incident names it.
-	f(`0s fire alertname=A pod=a severity=critical
-	   0s fire alertname=A pod=b severity=critical
-	   10s bypass oncall alertname=A pod=a severity=critical
-	   11s bypass oncall alertname=A pod=b severity=critical
-	   1m wait`,
-		`30s update oncall A/a,A/b as raw:Aa
-		 30s resolve oncall -A/b as raw:Ab`, `paged=2`)
-	// It came too late: the core had paged. The raw page is closed.
+		`30s page oncall A
+		 5m30s resolve oncall -A`, `paged=1 resolved=1`)
+	// Nothing pages for it, but its end is told to whoever was called.
+	f(`0s silence s1 1h alertname=A
+	   1s fire alertname=A severity=critical
+	   10s bypass oncall alertname=A severity=critical
+	   2m resolve alertname=A severity=critical
+	   20m wait`, `5m31s resolve oncall -A`, `paged=1 resolved=1`)
+	f(`0s fire alertname=A severity=critical
+	   10s bypass oncall alertname=A severity=critical
+	   20s resolve alertname=A severity=critical
+	   20m wait`, `30s resolve oncall -A`, `paged=1 resolved=1`)
+	// It came when the core had paged: nothing new in it.
 	f(`0s fire alertname=A severity=critical
 	   40s bypass oncall alertname=A severity=critical
+	   2m resolve alertname=A severity=critical
 	   6m wait`,
 		`30s page oncall A
-		 5m30s resolve oncall -A as raw:A`, `paged=1`)
-	// The core never saw the alert's beginning: it adopts the page when it does.
-	f(`0s bypass oncall alertname=A severity=critical
-	   1m fire alertname=A severity=critical
-	   2m wait`, `1m30s update oncall A as raw:A`, `paged=1`)
-	// Nor its beginning nor more than its end: the raw page is closed.
-	f(`0s bypass oncall alertname=A severity=critical
-	   1m resolve alertname=A severity=critical
-	   2m wait`, `1m0s resolve oncall -A as raw:A`, `stray=1`)
-	// Something more severe than was paged raw still pages.
-	f(`0s fire alertname=A pod=a severity=error
-	   10s bypass oncall alertname=A pod=a severity=error
-	   12s fire alertname=A pod=b severity=critical
-	   1m wait`, `30s page oncall A/b,A/a as raw:Aa (escalation) #2`, `paged=2`)
+		 5m30s resolve oncall -A`, `paged=1 resolved=1`)
+	// At a receiver that no route leads to, or of an alert nobody knows.
+	f(`0s fire alertname=A severity=critical
+	   10s bypass chat alertname=A severity=critical
+	   10s bypass oncall alertname=B severity=critical
+	   1m wait`, `30s page oncall A`, `paged=1`)
 }

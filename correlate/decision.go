@@ -113,13 +113,10 @@ const (
 	SomeResolved
 	AllResolved
 	RepeatInterval
-	Adoption // it had been paged raw while the core was away
-	Merged   // a raw page has become part of an incident
 )
 
 var reasonNames = [...]string{
 	"none", "first notification", "escalation", "new alerts added", "some alerts resolved", "all alerts resolved", "repeat interval elapsed",
-	"adopted from a raw page", "raw page merged into its incident",
 }
 
 func (r Reason) String() string { return reasonNames[min(int(r), len(reasonNames)-1)] }
@@ -159,13 +156,12 @@ type Notification struct {
 	Receiver string `json:"receiver"`
 	RouteID  string `json:"route_id"`
 
-	// GroupKey is Alertmanager's, which its integrations hash into the key
-	// that providers deduplicate on. It is the same for the whole incident.
+	// GroupKey is Alertmanager's. It is the same for the whole incident.
 	GroupKey string `json:"group_key"`
-	// Page counts the pages of the incident, from 1. An escalation is a page of
-	// its own with a key of its own, or a provider would fold it into an
-	// incident that somebody has acknowledged already.
-	Page uint32 `json:"page"`
+	// Keys are what providers deduplicate on (see alert.PageKey): those under
+	// which the incident has been paged, the one that stands for it now last. A
+	// resolve goes out under all of them.
+	Keys []string `json:"keys"`
 
 	GroupLabels alert.Labels `json:"group_labels,omitempty"`
 	RouteLabels alert.Labels `json:"route_labels,omitempty"`
@@ -185,13 +181,12 @@ func (n *Notification) ID() string {
 	return IncidentName(n.Incident) + "/" + strconv.FormatUint(uint64(n.Revision), 10)
 }
 
-// Key is what a provider deduplicates on: the group's key, with the ordinal of
-// page appended from the second page of an incident on.
-func (n *Notification) Key(page uint32) string {
-	if page <= 1 {
+// Key is the one that stands for the incident now.
+func (n *Notification) Key() string {
+	if len(n.Keys) == 0 {
 		return n.GroupKey
 	}
-	return n.GroupKey + "#" + strconv.FormatUint(uint64(page), 10)
+	return n.Keys[len(n.Keys)-1]
 }
 
 // IncidentName writes an incident's number as people read it.

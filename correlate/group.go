@@ -26,12 +26,11 @@ type group struct {
 	revision      uint32
 	pages         uint32
 	openedAt      alert.Time
-	pagedSeverity alert.Severity // the highest paged
-	pagedNow      alert.Time     // of the flush that paged last
-	alias         string         // what the provider knows it by, if not by its own key
-	adopted       bool           // it goes on under a raw page and has said nothing yet
-	closing       []raw          // raw pages that have become part of it and are to be closed
-	told          [2]told        // by class
+	pagedSeverity alert.Severity   // the highest paged
+	pagedNow      alert.Time       // of the flush that paged last
+	alias         string           // what the provider knows it by, if not by its own key
+	levels        []alert.Severity // whose keys it was paged under, the current one last
+	told          [2]told          // by class
 
 	// While a reload is under way: whose history this group has, and who has
 	// its.
@@ -49,6 +48,12 @@ type member struct {
 	ref         dedupe.Ref
 	disposition Disposition
 	told        [2]telling // by class
+	raw         bool       // its receiver was called for it past the core
+}
+
+// believed reports whether the receiver believes that the alert fires.
+func (m *member) believed() bool {
+	return m.told[0] == toldFiring || m.told[1] == toldFiring || m.raw
 }
 
 // telling is how the last notification of a class named the alert.
@@ -170,9 +175,6 @@ func (c *Core) flush(out *Output, g *group, t alert.Time) {
 	c.notify(out, g, t, reasons)
 	c.settleMembers(out, g, t)
 	c.release(out, g, t)
-	if g.revision > 0 || len(g.members) == 0 {
-		c.closeRaw(out, g, t)
-	}
 	if len(g.members) == 0 {
 		c.close(out, g, t)
 		return
@@ -200,7 +202,7 @@ func (c *Core) look(g *group, t alert.Time) {
 			// Its end concerns those who were told that it fires, and them even
 			// when it is muted now: a resolve wakes nobody, an incident that
 			// nobody closes does harm.
-			v.listed = m.told[0] == toldFiring || m.told[1] == toldFiring
+			v.listed = m.believed()
 		}
 		c.views = append(c.views, v)
 	}
@@ -208,7 +210,7 @@ func (c *Core) look(g *group, t alert.Time) {
 
 // reason is Alertmanager's decision for one class of integrations.
 func (c *Core) reason(g *group, class int, t alert.Time) Reason {
-	firing, news, ended := 0, false, false
+	firing, news, ended, raw := 0, false, false, false
 	for i := range g.members {
 		v, m := &c.views[i], &g.members[i]
 		switch {
@@ -218,17 +220,16 @@ func (c *Core) reason(g *group, class int, t alert.Time) Reason {
 			news = news || m.told[class] != toldFiring
 		default:
 			ended = ended || m.told[class] == toldFiring
+			raw = raw || m.raw
 		}
 	}
 	told := &g.told[class]
 	switch {
-	case g.adopted && firing > 0:
-		return Adoption
 	case news && told.firing == 0:
 		return FirstNotification
 	case news:
 		return NewAlerts
-	case firing == 0 && told.firing > 0 && ended:
+	case firing == 0 && (told.firing > 0 && ended || raw):
 		return AllResolved
 	case firing == 0:
 		return 0
@@ -312,7 +313,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 // unheard is what becomes of an onset that ended before its group's moment
 // came: nobody was told, unless its alert was still standing from before.
 func unheard(m *member, g *group) (Disposition, string) {
-	if m.told[0] == toldFiring || m.told[1] == toldFiring {
+	if m.believed() {
 		return Grouped, g.route.Receiver
 	}
 	return ResolvedBeforePage, ""
@@ -403,10 +404,6 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 	last := len(l.more) == 0
 	if last && !c.table.Firing(m.ref, t) {
 		c.endEpisode(out, t, m.ref)
-		if len(c.strangers) > 0 {
-			over := c.member(m.ref, &m, false, t)
-			c.part(out, t, &over)
-		}
 	}
 	switch {
 	case last:

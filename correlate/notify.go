@@ -37,6 +37,9 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 	switch {
 	case n.Firing == 0:
 		n.Kind, severity = Resolve, g.pagedSeverity
+		for i := range g.members {
+			g.members[i].raw = false // it closes raw pages too
+		}
 	case reason == FirstNotification:
 		n.Kind = Page
 	case severity.Rank() > g.pagedSeverity.Rank():
@@ -45,14 +48,12 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 	if n.Kind == Page {
 		// The other class may have been paged for the same flush already.
 		if g.pagedNow != t {
-			g.pages++
+			g.pagedAt(severity)
 			g.pagedNow = t
 		}
 		c.paged = true
-		g.pagedSeverity = severity
 	}
-	g.adopted = false
-	n.Severity, n.Page = severity, g.pages
+	n.Severity, n.Keys = severity, g.keys()
 	c.list(&n, g, t)
 	out.Notifications = append(out.Notifications, n)
 	out.Rows = append(out.Rows, notified(&n, c.seq))

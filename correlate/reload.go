@@ -88,7 +88,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 		c.eachSeat(ref, func(n *seat) {
 			if n.group.heirOf == s.group {
 				m := &n.group.members[n.member]
-				m.told, m.disposition = old.told, old.disposition
+				m.told, m.raw, m.disposition = old.told, old.raw, old.disposition
 			}
 		})
 		if old.disposition != Pending && rank(old.disposition) > rank(l.settled) {
@@ -116,7 +116,7 @@ func (c *Core) takeOver(r *route, h heirs) {
 	g := &group{
 		route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: old.openedAt, incident: old.incident,
 		revision: old.revision, pages: old.pages, pagedSeverity: old.pagedSeverity, told: old.told, heirOf: old,
-		pagedNow: old.pagedNow, alias: old.alias, adopted: old.adopted, closing: old.closing,
+		pagedNow: old.pagedNow, alias: old.alias, levels: old.levels,
 	}
 	if g.providerKey() != old.providerKey() {
 		g.alias = old.providerKey() // the provider knows it by that
@@ -142,7 +142,7 @@ func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
 		g.members = nil
 	}
 	for _, m := range guests {
-		if (m.told[0] == toldFiring || m.told[1] == toldFiring) && !c.seated(m.ref, heir) {
+		if m.believed() && !c.seated(m.ref, heir) {
 			l := &c.live[m.ref]
 			l.more = append(l.more, seat{heir, int32(len(heir.members))})
 			heir.members = append(heir.members, m)

@@ -78,7 +78,7 @@ func (w *world) do(now alert.Time, deed []string) {
 		}
 	case "bypass":
 		a := labelled(deed[2:]...)
-		w.core.Bypass(&w.out, now, a.Fingerprint, deed[1], "raw:"+a.Labels.Get("alertname")+a.Labels.Get("pod"))
+		w.core.Bypass(&w.out, now, a.Fingerprint, deed[1])
 	case "wait", "resume":
 	default:
 		w.t.Fatalf("script: unknown deed %q", deed[0])
@@ -138,14 +138,11 @@ func describe(n *Notification) string {
 		names = append(names, name)
 	}
 	s := fmt.Sprintf("%v %s %s %s", time.Duration(n.At-epoch), n.Kind, n.Receiver, strings.Join(names, ","))
-	if strings.HasPrefix(n.GroupKey, "raw:") {
-		s += " as " + n.GroupKey
-	}
 	if n.Reason == Escalation || n.Reason == RepeatInterval {
 		s += " (" + n.Reason.String() + ")"
 	}
-	if n.Page > 1 {
-		s += fmt.Sprintf(" #%d", n.Page)
+	if _, level, ok := strings.Cut(n.Key(), "#"); ok && len(n.Keys) > 1 {
+		s += " #" + level
 	}
 	return s
 }

@@ -37,12 +37,6 @@ func (c *Core) AppendState(w *wire.Writer) {
 	for _, slot := range c.freeSlots {
 		w.Uint(uint64(slot))
 	}
-	w.Uint(uint64(len(c.strangers)))
-	for _, s := range c.strangers {
-		w.Fixed(uint64(s.fingerprint))
-		w.String(s.receiver)
-		w.String(s.key)
-	}
 	w.Uint(uint64(len(c.forget)))
 	for _, f := range c.forget {
 		w.Int(int64(f.at))
@@ -118,21 +112,16 @@ func (g *group) append(w *wire.Writer) {
 		w.Uint(uint64(t.firing))
 	}
 	w.String(g.alias)
-	w.Bool(g.adopted)
-	w.Uint(uint64(len(g.closing)))
-	for i := range g.closing {
-		w.String(g.closing[i].key)
-		b, err := json.Marshal(&g.closing[i].m)
-		if err != nil {
-			panic("correlate: an alert that cannot be written: " + err.Error()) // it has only strings and times
-		}
-		w.Bytes(b)
+	w.Uint(uint64(len(g.levels)))
+	for _, l := range g.levels {
+		w.Byte(byte(l))
 	}
 	w.Uint(uint64(len(g.members)))
 	for _, m := range g.members {
 		w.Uint(uint64(m.ref))
 		w.Byte(byte(m.disposition))
 		w.Byte(byte(m.told[0])<<4 | byte(m.told[1]))
+		w.Bool(m.raw)
 	}
 }
 
@@ -304,21 +293,21 @@ func (c *Core) loadGroup(r *wire.Reader) *group {
 	for k := range g.told {
 		g.told[k] = told{at: alert.Time(r.Int()), firing: int(r.Uint32())}
 	}
-	g.alias, g.adopted = r.String(), r.Bool()
-	for range r.Count(2) {
-		x := raw{key: r.String()}
-		if err := json.Unmarshal(r.Bytes(), &x.m); err != nil {
-			r.Fail("raw page: %v", err)
-			return nil
+	g.alias = r.String()
+	for range r.Count(1) {
+		l := alert.Severity(r.Byte())
+		if l > alert.Critical {
+			r.Fail("severity %d", l)
 		}
-		g.closing = append(g.closing, x)
+		g.levels = append(g.levels, l)
 	}
-	n := r.Count(3)
+	n := r.Count(4)
 	g.members = make([]member, 0, n)
 	for range n {
 		m := member{ref: dedupe.Ref(r.Uint32()), disposition: loadDisposition(r)}
 		b := r.Byte()
 		m.told = [2]telling{telling(b >> 4), telling(b & 15)}
+		m.raw = r.Bool()
 		if m.ref == 0 || int(m.ref) >= len(c.live) || c.live[m.ref].disposition == NoDisposition {
 			r.Fail("member %d of a group", m.ref)
 			return nil
@@ -337,9 +326,6 @@ func loadLabels(r *wire.Reader) alert.Labels {
 }
 
 func (c *Core) loadForget(r *wire.Reader) bool {
-	for range r.Count(10) {
-		c.strangers = append(c.strangers, stranger{alert.Fingerprint(r.Fixed()), r.String(), r.String()})
-	}
 	for range r.Count(3) {
 		f := forgotten{at: alert.Time(r.Int()), ref: dedupe.Ref(r.Uint32()), episode: r.Uint32()}
 		if f.ref == 0 || int(f.ref) >= len(c.live) {

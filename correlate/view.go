@@ -90,3 +90,13 @@ func (c *Core) incidentView(g *group) IncidentView {
 		Labels: g.labels, OpenedAt: g.openedAt, NextAt: g.next, Pages: g.pages, Severity: g.pagedSeverity,
 	}
 }
+
+// EachPending calls f for each alert of a severity or more whose page is due,
+// with the time at which it is.
+func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, alert.Time)) {
+	for ref := 1; ref < len(c.live); ref++ {
+		if l := &c.live[ref]; l.disposition == Pending && !l.ended && l.severity >= severity {
+			f(c.table.Fingerprint(dedupe.Ref(ref)), l.first.group.next)
+		}
+	}
+}

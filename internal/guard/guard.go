@@ -193,7 +193,10 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 }
 
 func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
-	if a.Status == alert.Resolved {
+	if a.Status == alert.Resolved { // it is over: nothing to act on
+		g.mu.Lock()
+		delete(g.waiting, a.Fingerprint)
+		g.mu.Unlock()
 		return
 	}
 	var within time.Duration

@@ -172,6 +172,9 @@ func (c *Core) flush(out *Output, g *group, t alert.Time) {
 			reasons[k] = c.reason(g, k, t)
 		}
 	}
+	if g.revision > 0 && g.told[0].firing+g.told[1].firing == 0 && (reasons[0] == FirstNotification || reasons[1] == FirstNotification) {
+		c.renew(out, g, t)
+	}
 	c.notify(out, g, t, reasons)
 	c.settleMembers(out, g, t)
 	c.release(out, g, t)
@@ -417,6 +420,18 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 	if !last {
 		c.settle(out, t, m.ref, "")
 	}
+}
+
+// renew makes a new incident of a group: its receiver was told that all was
+// over, while something that was muted then fires still.
+func (c *Core) renew(out *Output, g *group, t alert.Time) {
+	out.Rows = append(out.Rows, Row{
+		At: t, Seq: c.seq, Action: IncidentClosed, Incident: g.incident, Revision: g.revision,
+		Severity: g.pagedSeverity, Cause: g.route.Receiver,
+	})
+	c.incidents++
+	g.incident, g.revision, g.pages, g.levels, g.openedAt = c.incidents, 0, 0, nil, t
+	out.Rows = append(out.Rows, Row{At: t, Seq: c.seq, Action: IncidentOpened, Incident: g.incident, Cause: g.route.Receiver, Until: t})
 }
 
 // close ends a group that has no members left.

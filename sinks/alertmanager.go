@@ -25,6 +25,7 @@ type wrapped struct {
 	kind         string // "pagerduty"
 	sendResolved bool
 	retry403     bool
+	inert        *inert
 
 	build  func() (notify.Integration, error)
 	tmpl   *template.Template
@@ -139,22 +140,22 @@ func (w *wrapped) alerts(m *Message) []*amalert.Alert {
 			continue
 		}
 		firing = firing || !ended
-		out = append(out, convert(m, &n.Alerts[i], ended))
+		out = append(out, w.convert(m, &n.Alerts[i], ended))
 	}
 	if !over && !firing && n.Firing > 0 && len(n.Alerts) > 0 {
 		// None that fires is listed. Without one the notifiers would take the
 		// incident for resolved and close it.
-		out = append(out, convert(m, &n.Alerts[0], false))
+		out = append(out, w.convert(m, &n.Alerts[0], false))
 	}
 	return out
 }
 
-func convert(m *Message, member *correlate.Member, ended bool) *amalert.Alert {
+func (w *wrapped) convert(m *Message, member *correlate.Member, ended bool) *amalert.Alert {
 	n := m.Notification
 	a := &amalert.Alert{
 		Alert: model.Alert{
-			Labels: labelSet(member.Labels), Annotations: labelSet(member.Annotations),
-			StartsAt: member.StartsAt.Std(), GeneratorURL: member.GeneratorURL,
+			Labels: labelSet(w.inert.labels(member.Labels)), Annotations: labelSet(w.inert.annotations(member.Annotations)),
+			StartsAt: member.StartsAt.Std(), GeneratorURL: w.inert.link(member.GeneratorURL),
 		},
 		UpdatedAt: n.At.Std(),
 	}
@@ -169,8 +170,8 @@ func convert(m *Message, member *correlate.Member, ended bool) *amalert.Alert {
 			a.EndsAt = now.Add(-time.Millisecond)
 		}
 	}
-	addMissing(a.Annotations, "runbook_url", m.Context.Runbook)
-	addMissing(a.Annotations, "owner", m.Context.Owner)
+	addMissing(a.Annotations, "runbook_url", w.inert.link(m.Context.Runbook))
+	addMissing(a.Annotations, "owner", w.inert.label(m.Context.Owner))
 	return a
 }
 
@@ -185,7 +186,7 @@ func (w *wrapped) context(ctx context.Context, m *Message, alerts []*amalert.Ale
 	n := m.Notification
 	ctx = notify.WithReceiverName(ctx, n.Receiver)
 	ctx = notify.WithGroupKey(ctx, m.Key)
-	ctx = notify.WithGroupLabels(ctx, labelSet(n.GroupLabels))
+	ctx = notify.WithGroupLabels(ctx, labelSet(w.inert.labels(n.GroupLabels)))
 	ctx = notify.WithRouteLabels(ctx, w.routeLabels(n, alerts))
 	ctx = notify.WithRouteID(ctx, n.RouteID)
 	ctx = notify.WithNow(ctx, n.At.Std())
@@ -201,7 +202,7 @@ func (w *wrapped) routeLabels(n *correlate.Notification, alerts []*amalert.Alert
 	raw := labelSet(n.RouteLabels)
 	out := make(model.LabelSet, len(raw)+2)
 	if len(raw) > 0 {
-		d := w.tmpl.Data(n.Receiver, labelSet(n.GroupLabels), raw, notify.ReasonUnknown.String(), alerts...)
+		d := w.tmpl.Data(n.Receiver, labelSet(w.inert.labels(n.GroupLabels)), raw, notify.ReasonUnknown.String(), alerts...)
 		render := w.tmpl.RouteLabelRenderer(d)
 		for name := range raw {
 			v, err := render(string(name))

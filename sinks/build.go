@@ -119,6 +119,7 @@ func (b *builder) integration(receiver string, field, index int, conf reflect.Va
 	w.kind = l.integration.Name()
 	w.name = fmt.Sprintf("%s[%d]", w.kind, index)
 	w.sendResolved = l.integration.SendResolved()
+	w.inert = inertFor(w.kind)
 	if pd, ok := conf.Interface().(*pagerduty.PagerdutyConfig); ok {
 		// Version 1 of PagerDuty's API answers 403 where version 2 answers 429.
 		w.retry403 = pd.ServiceKey != "" || pd.ServiceKeyFile != ""

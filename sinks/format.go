@@ -64,11 +64,7 @@ func (t *text) head(n *correlate.Notification, page bool) {
 		name = clip(nameOf(&n.Alerts[0]))
 	}
 	fmt.Fprintf(t, "%s %s [%s] %s\n", kind, correlate.IncidentName(n.Incident), n.Severity, name)
-	why := n.Reason.String()
-	if n.Page > 1 {
-		why += fmt.Sprintf(", page %d of this incident", n.Page)
-	}
-	t.line("", "%s, at %s, open since %s", why, stamp(n.At), stamp(n.Opened))
+	t.line("", "%s, at %s, open since %s", n.Reason, stamp(n.At), stamp(n.Opened))
 }
 
 // alerts lists what is wrong and what else belongs to it.

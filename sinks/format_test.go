@@ -51,7 +51,7 @@ PAGE INC-42 [critical] HighLatency
 `)
 		f(note(correlate.Page, 42, 3, escalation(2)), enrich.Context{}, `
 PAGE INC-42 [critical] HighLatency
-  escalation, page 2 of this incident, at 2000-01-01T00:00:00Z, open since 2000-01-01T00:00:00Z
+  escalation, at 2000-01-01T00:00:00Z, open since 2000-01-01T00:00:00Z
   p99 is over 2 s
   alert:     firing HighLatency, service=checkout severity=critical, since 1999-12-31T23:59:00Z
   runbook:   none known

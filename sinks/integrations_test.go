@@ -126,7 +126,7 @@ func send(t *testing.T, in Integration, change ...func(*correlate.Notification))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	n := note(correlate.Page, 42, 1, change...)
-	return in.Send(ctx, &Message{Notification: n, Key: n.Key(1), Page: true})
+	return in.Send(ctx, &Message{Notification: n, Key: n.Key(), Page: true})
 }
 
 // TestStatus: each integration, each HTTP status, retry or not, whatever the
@@ -455,7 +455,7 @@ func TestConcurrentSends(t *testing.T) {
 		for i := range cap(errs) {
 			go func() {
 				n := note(correlate.Page, uint64(i+1), 1, group(fmt.Sprint("g", i)))
-				errs <- in.Send(t.Context(), &Message{Notification: n, Context: enrich.Context{Owner: "payments"}, Key: n.Key(1)})
+				errs <- in.Send(t.Context(), &Message{Notification: n, Context: enrich.Context{Owner: "payments"}, Key: n.Key()})
 			}()
 		}
 		for range cap(errs) {

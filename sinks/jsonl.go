@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
@@ -49,13 +53,35 @@ func (s *jsonl) Send(_ context.Context, m *Message) error {
 	if err != nil {
 		return &Error{Err: fmt.Errorf("%s: encode %s: %w", s.name, n.ID(), err)}
 	}
-	if err := s.append(append(line, '\n')); err != nil {
+	if err := s.append(append(escapeUnseen(line), '\n')); err != nil {
 		// A full disk may be mended in time; a missing directory or a lack of
 		// rights is a mistake that somebody must hear of now.
 		retry := !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)
 		return &Error{Retry: retry, Err: fmt.Errorf("%s: append %s: %w", s.name, n.ID(), err)}
 	}
 	return nil
+}
+
+// escapeUnseen writes the characters that nobody sees, and a terminal may obey,
+// as JSON's escapes: encoding/json leaves DEL, the controls above it and what
+// turns the direction of text as they are.
+func escapeUnseen(line []byte) []byte {
+	if bytes.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return line
+	}
+	out := make([]byte, 0, len(line)+64)
+	for _, r := range string(line) { // outside its strings, JSON is printable ASCII
+		switch {
+		case unicode.IsPrint(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 // append writes a whole line or takes back what it wrote.

@@ -15,7 +15,7 @@ import (
 func note(kind correlate.Kind, incident uint64, revision uint32, change ...func(*correlate.Notification)) *correlate.Notification {
 	now := alert.TimeOf(time.Now())
 	n := &correlate.Notification{
-		Incident: incident, Revision: revision, Kind: kind, Class: correlate.WantsResolved, Page: 1,
+		Incident: incident, Revision: revision, Kind: kind, Class: correlate.WantsResolved,
 		Receiver: "oncall", RouteID: "0", GroupKey: "g", GroupLabels: alert.Labels{{Name: "service", Value: "checkout"}},
 		At: now, Opened: now, Severity: alert.Critical, Firing: 1,
 		Reason: map[correlate.Kind]correlate.Reason{
@@ -40,11 +40,17 @@ func note(kind correlate.Kind, incident uint64, revision uint32, change ...func(
 }
 
 func escalation(page uint32) func(*correlate.Notification) {
-	return func(n *correlate.Notification) { n.Page, n.Reason = page, correlate.Escalation }
+	return func(n *correlate.Notification) { pages(page)(n); n.Reason = correlate.Escalation }
 }
 
-func pages(page uint32) func(*correlate.Notification) {
-	return func(n *correlate.Notification) { n.Page = page }
+// pages gives the incident as many keys: g, g#2, ...
+func pages(count uint32) func(*correlate.Notification) {
+	return func(n *correlate.Notification) {
+		n.Keys = []string{n.GroupKey}
+		for i := uint32(2); i <= count; i++ {
+			n.Keys = append(n.Keys, fmt.Sprintf("%s#%d", n.GroupKey, i))
+		}
+	}
 }
 
 func group(key string) func(*correlate.Notification) {

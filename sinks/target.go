@@ -206,23 +206,22 @@ func (t *target) attempt(q *queue, it *item) {
 }
 
 // send makes the calls that one item needs: one, or for the resolve of a keyed
-// integration one for each page of the incident.
+// integration one for each key of the incident.
 func (t *target) send(in Integration, it *item) *Error {
 	if in == nil {
 		return &Error{Err: errRemoved}
 	}
-	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.Key(1)}
+	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey}
 	if !in.Keyed() {
 		return t.call(in, it.n.GroupKey, m)
 	}
-	last := max(it.n.Page, 1)
-	if it.n.Kind != correlate.Resolve {
-		m.Key = it.n.Key(last)
+	if it.n.Kind != correlate.Resolve || len(it.n.Keys) == 0 {
+		m.Key = it.n.Key()
 		return t.call(in, it.n.GroupKey, m)
 	}
-	for it.resolved < last {
+	for it.resolved < uint32(len(it.n.Keys)) {
 		each := *m // the call before may have been abandoned and read its message still
-		each.Key = it.n.Key(it.resolved + 1)
+		each.Key = it.n.Keys[it.resolved]
 		if e := t.call(in, it.n.GroupKey, &each); e != nil {
 			return e
 		}

@@ -71,6 +71,10 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 		"catalog /srv/catalog-info.yaml",
 		"path var/archive.jsonl",
 	)
+	f("access.yml",
+		"token_file secrets/scrape",
+		"secret_file secrets/grafana",
+	)
 }
 
 func TestParseLeavesPathsAlone(t *testing.T) {

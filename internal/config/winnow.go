@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -10,15 +11,24 @@ import (
 
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/access"
+	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/sinks"
 )
 
 // Winnow is what stands under the key winnow. Each part belongs to the package
 // that it configures; what is not said has that package's defaults.
 type Winnow struct {
+	Access access.Config `yaml:"access,omitempty"`
 	Ingest ingest.Config `yaml:"ingest,omitempty"`
 	Enrich enrich.Config `yaml:"enrich,omitempty"`
 	Sinks  sinks.Config  `yaml:"sinks,omitempty"`
+
+	// SelfAlert is where people hear of troubles of Winnow itself.
+	SelfAlert selfalert.Config `yaml:"self_alert,omitempty"`
+
+	// FallbackReceiver gets what another receiver's provider refuses for good.
+	FallbackReceiver string `yaml:"fallback_receiver,omitempty"`
 }
 
 var winnowType = reflect.TypeFor[Winnow]()
@@ -38,9 +48,25 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	if p.dir != "" {
 		resolvePaths(reflect.ValueOf(&p.winnow), p.dir)
 	}
+	p.complain(own, "access", p.winnow.Access.Validate())
 	p.complain(own, "ingest", p.winnow.Ingest.Validate())
 	p.complain(own, "enrich", p.winnow.Enrich.Validate())
 	p.complain(own, "sinks", p.winnow.Sinks.Validate())
+	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
+	p.complain(own, "fallback_receiver", p.checkFallback())
+}
+
+func (p *parser) checkFallback() error {
+	name := p.winnow.FallbackReceiver
+	if name == "" || p.am == nil {
+		return nil
+	}
+	for i := range p.am.Receivers {
+		if p.am.Receivers[i].Name == name {
+			return nil
+		}
+	}
+	return fmt.Errorf("fallback_receiver: receiver %q is not defined", name)
 }
 
 // complain reports what the owner of a part has found in it.

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -36,7 +37,22 @@ type Options struct {
 	// may have handed on the same one already.
 	Deliver func(ctx context.Context, n *correlate.Notification, again bool)
 
+	// Desk, when there is one, is told of each alert of paging class that waits
+	// for its page, and of each that does so no longer.
+	Desk Desk
+
+	// Fault, when there is one, is told what is wrong with log, outbox or
+	// snapshots.
+	Fault func(error)
+
 	Logger *zap.Logger
+}
+
+// A Desk is what watches that pages go out in time. Its methods return at once.
+type Desk interface {
+	Pending(f alert.Fingerprint, until alert.Time)
+	Settled(f alert.Fingerprint)
+	Applied(seq uint64)
 }
 
 const (
@@ -196,6 +212,9 @@ func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
 func (e *Engine) fault(what string, err error) {
 	e.stats.Faults.Add(1)
 	e.log.Error(what, zap.Error(err))
+	if e.opts.Fault != nil {
+		e.opts.Fault(fmt.Errorf("%s: %w", what, err))
+	}
 }
 
 // Ready is closed once the log has been replayed to where this life began.

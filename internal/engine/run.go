@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
 )
@@ -26,6 +28,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	reader, err := e.opts.Stream.ReadLog(ctx, e.readFrom)
 	if err != nil {
 		return err
+	}
+	if e.opts.Desk != nil {
+		e.shard.Core.EachPending(alert.Error, e.opts.Desk.Pending)
 	}
 	messages := make(chan stream.Message, fetched)
 	wg.Go(func() { e.read(ctx, reader, messages) })
@@ -127,10 +132,29 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	for _, f := range e.shard.Faults() {
 		e.fault("the log is damaged", f)
 	}
+	e.tellDesk(m.Seq)
 	if len(outputs) == 0 {
 		return nil
 	}
 	return e.commit(ctx, m.Seq, outputs)
+}
+
+// tellDesk passes on what the message has changed for alerts of paging class.
+func (e *Engine) tellDesk(seq uint64) {
+	if e.opts.Desk == nil {
+		return
+	}
+	for i := range e.shard.out.Rows {
+		r := &e.shard.out.Rows[i]
+		switch {
+		case r.Severity < alert.Error || r.Action != correlate.Delivered && r.Action != correlate.Moved:
+		case r.Now == correlate.Pending:
+			e.opts.Desk.Pending(r.Fingerprint, r.Until)
+		case r.Action == correlate.Moved:
+			e.opts.Desk.Settled(r.Fingerprint)
+		}
+	}
+	e.opts.Desk.Applied(seq)
 }
 
 // caughtUp begins the live part of an engine's life.

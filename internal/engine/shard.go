@@ -134,7 +134,7 @@ func (s *Shard) apply(e *frame.Event) error {
 	case frame.SilenceExpire:
 		s.Core.ExpireSilence(s.now, e.SilenceID)
 	case frame.Bypass:
-		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver, e.Bypass.Key)
+		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver)
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
 		if e.Receipt.Last {

@@ -47,7 +47,6 @@ type Event struct {
 type Bypassed struct {
 	Fingerprint alert.Fingerprint `json:"fingerprint"`
 	Receiver    string            `json:"receiver"`
-	Key         string            `json:"key"` // under which the provider knows the page
 }
 
 // Quarantined is what could not be read, with its bytes.

@@ -10,6 +10,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,11 +23,12 @@ import (
 )
 
 const (
-	// CriticalWithin and ErrorWithin are how long an alert of the class may be
-	// without a disposition, counted from when it was accepted. Others are not
-	// guarded: they can wait for somebody to mend the core.
+	// CriticalWithin is how long a critical alert may be without a disposition,
+	// counted from when it was accepted.
 	CriticalWithin = 60 * time.Second
-	ErrorWithin    = 180 * time.Second
+	// ErrorWithin is the same for an alert of severity error. Others are not
+	// guarded: they can wait for somebody to mend the core.
+	ErrorWithin = 180 * time.Second
 
 	// grace is what a pending page gets beyond the time it is due, and what the
 	// core gets to catch up after a start.
@@ -43,30 +45,45 @@ const (
 	retry = 5 * time.Second
 )
 
-// Route is a node of the routing tree, as much of it as leads to a receiver.
+// Route is a node of the routing tree, as much of it as leads to a receiver and
+// tells by what key its provider knows a group.
 type Route struct {
-	Matchers alert.Matchers
-	Continue bool
-	Receiver string
-	Routes   []Route
+	Key        string
+	Matchers   alert.Matchers
+	Continue   bool
+	Receiver   string
+	GroupBy    []string // sorted
+	GroupByAll bool
+	Routes     []Route
 }
 
-// receivers appends where ls leads.
-func (r *Route) receivers(dst []string, ls alert.Labels) []string {
+// match appends the routes that ls takes.
+func (r *Route) match(dst []*Route, ls alert.Labels) []*Route {
 	if !r.Matchers.Matches(ls) {
 		return dst
 	}
 	before := len(dst)
 	for i := range r.Routes {
 		n := len(dst)
-		if dst = r.Routes[i].receivers(dst, ls); len(dst) > n && !r.Routes[i].Continue {
+		if dst = r.Routes[i].match(dst, ls); len(dst) > n && !r.Routes[i].Continue {
 			break
 		}
 	}
 	if len(dst) == before {
-		dst = append(dst, r.Receiver)
+		dst = append(dst, r)
 	}
 	return dst
+}
+
+// pageKey is the key under which the core would page for a.
+func (r *Route) pageKey(a *alert.Alert) string {
+	var group alert.Labels
+	for _, l := range a.Labels {
+		if _, ok := slices.BinarySearch(r.GroupBy, l.Name); ok || r.GroupByAll {
+			group = append(group, l)
+		}
+	}
+	return alert.PageKey(r.Key+":"+group.String(), a.Labels.Severity())
 }
 
 // Options of a Guard.
@@ -75,10 +92,11 @@ type Options struct {
 	Read func(ctx context.Context, since time.Time) (*stream.Reader, error)
 	Desk *Desk
 
-	// Send brings one alert to a receiver; others that wait behind it are named
-	// by their number only. It has the context's deadline to do so.
-	Send func(ctx context.Context, receiver string, a *alert.Alert, others int) error
-	// Sent is told of each alert that was sent, so that the core adopts it.
+	// Send brings one alert to a receiver, under a key that its provider
+	// deduplicates on. Others that wait behind it are named by their number
+	// only. It has the context's deadline to do so.
+	Send func(ctx context.Context, receiver, key string, a *alert.Alert, others int) error
+	// Sent is told of each alert that was sent, so that the core learns of it.
 	Sent func(ctx context.Context, f alert.Fingerprint, receivers []string)
 
 	Logger *zap.Logger

@@ -7,26 +7,21 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/winnowhq/winnow/alert"
 )
 
 const sendTimeout = 5 * time.Second
 
-// Key is the key under which a provider knows the raw page of an alert.
-func Key(f alert.Fingerprint) string { return "bypass/" + f.String() }
-
 // page sends one alert to its receivers. One that no receiver took stays
 // watched and is tried again at the next look.
 func (g *Guard) page(ctx context.Context, w *watched, others int, now time.Time) {
-	receivers := g.route.Load().receivers(nil, w.alert.Labels)
 	var reached []string
-	for _, receiver := range receivers {
+	for _, route := range g.route.Load().match(nil, w.alert.Labels) {
+		receiver := route.Receiver
 		if !g.mayPage(receiver, now) {
 			continue
 		}
 		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		err := g.opts.Send(sendCtx, receiver, &w.alert, others)
+		err := g.opts.Send(sendCtx, receiver, route.pageKey(&w.alert), &w.alert, others)
 		cancel()
 		if err != nil {
 			g.opts.Logger.Error("the guard could not page", zap.String("receiver", receiver), zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Error(err))

@@ -24,6 +24,11 @@ type delivery struct {
 	turns    chan turn
 	quit     chan struct{}
 	done     sync.WaitGroup
+
+	mu       sync.Mutex
+	inFlight map[string]*correlate.Notification // by ID, until their last receipt
+	fallen   map[string]string                  // receiver and key of what went to a fallback, to that
+	refusing map[string]bool                    // integrations that refused what they got last
 }
 
 type turn struct {
@@ -33,7 +38,7 @@ type turn struct {
 }
 
 func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline) *delivery {
-	v := &delivery{sinks: d, turns: make(chan turn, maxEnriching), quit: make(chan struct{})}
+	v := &delivery{sinks: d, turns: make(chan turn, maxEnriching), quit: make(chan struct{}), inFlight: map[string]*correlate.Notification{}, fallen: map[string]string{}, refusing: map[string]bool{}}
 	v.pipeline.Store(p)
 	v.done.Go(v.run)
 	return v
@@ -64,6 +69,10 @@ func (v *delivery) run() {
 
 func (v *delivery) hand(t turn) {
 	c := <-t.found
+	v.remember(t.n)
+	if t.n.Kind == correlate.Resolve {
+		v.closeFallback(t.n, c)
+	}
 	if t.again {
 		v.sinks.Redeliver(t.n, c)
 	} else {

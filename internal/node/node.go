@@ -12,17 +12,20 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	commoncfg "github.com/prometheus/common/config"
 	"go.uber.org/zap"
 
-	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/access"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/internal/web"
 	"github.com/winnowhq/winnow/sinks"
@@ -43,6 +46,9 @@ type Options struct {
 	ExternalURL *url.URL
 	Version     string
 
+	// Access decides who may call what. Nil lets everybody do everything.
+	Access *access.Gate
+
 	Stdout     io.Writer // of stdout sinks; os.Stdout when nil
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
@@ -59,15 +65,21 @@ const stopTimeout = 10 * time.Second
 type Node struct {
 	opts     Options
 	log      *zap.Logger
-	config   *config.Config
+	current  atomic.Pointer[config.Config]
 	stream   *stream.Stream
 	engine   *engine.Engine
 	sinks    *sinks.Dispatcher
 	delivery *delivery
 	web      *web.Server
+	replays  *ingest.Replays // outlives a reload
+	guard    *guard.Guard
+	alarm    *selfalert.Raiser
+
+	receivers atomic.Pointer[sinks.Receivers]
 
 	reloading sync.Mutex
 	cancel    context.CancelFunc
+	watchers  sync.WaitGroup
 	ended     chan struct{}
 	err       error // of the engine, once ended is closed
 }
@@ -85,10 +97,20 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		reg := prometheus.NewRegistry()
 		o.Registerer, o.Gatherer = reg, reg
 	}
-	n := &Node{opts: o, log: o.Logger, ended: make(chan struct{})}
+	if o.Access == nil {
+		gate, err := access.New(access.Options{Registerer: o.Registerer})
+		if err != nil {
+			return nil, err
+		}
+		o.Access = gate
+	}
+	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{})}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
+		}
+		if n.alarm != nil {
+			n.alarm.Close()
 		}
 		return nil, err
 	}
@@ -96,10 +118,19 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context) (err error) {
-	if n.config, err = n.opts.Load(); err != nil {
+	c, err := n.opts.Load()
+	if err != nil {
 		return err
 	}
-	parts, err := n.build(n.config)
+	n.current.Store(c)
+	rules, err := n.opts.Access.Prepare(c.Winnow.Access, c.Winnow.Ingest)
+	if err != nil {
+		return err
+	}
+	n.alarm = selfalert.New(selfalert.Options{
+		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
+	})
+	parts, err := n.build(c)
 	if err != nil {
 		return err
 	}
@@ -108,33 +139,51 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: func(r correlate.Receipt) { n.engine.Report(r) }, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
 	})
-	n.sinks.Set(parts.receivers)
+	n.setReceivers(parts.receivers)
 	n.delivery = newDelivery(n.sinks, parts.enrich)
+	desk := guard.NewDesk()
 	n.engine, err = engine.New(ctx, engine.Options{
-		Stream: n.stream, Policy: &n.config.Policy, PolicyHash: n.config.Hash, SnapshotDir: n.opts.SnapshotDir,
-		Deliver: n.delivery.take, Logger: n.log,
+		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
+		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
+		Fault: func(err error) { n.alarm.Raise(selfalert.LogDamaged, err.Error()) },
 	})
 	if err != nil {
 		return err
 	}
-	doors, err := n.doors(n.config)
+	route := guardRoute(&c.Policy.Route)
+	n.guard = guard.New(guard.Options{
+		Read: n.stream.ReadLogSince, Desk: desk, Send: n.sendRaw, Sent: n.sentRaw, Logger: n.log,
+	}, &route)
+	doors, err := n.doors(c)
 	if err != nil {
 		return err
 	}
 	n.web = web.New(web.Options{
 		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
-		Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
+		Access: n.opts.Access, Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
 	})
-	n.web.Configure(n.config, doors.Routes())
-	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n.cancel = cancel
+	n.opts.Access.Enforce(rules)
+	n.web.Configure(c, doors.Routes())
+	n.run(context.WithoutCancel(ctx))
+	return nil
+}
+
+// run starts what goes on until Stop.
+func (n *Node) run(ctx context.Context) {
+	ctx, n.cancel = context.WithCancel(ctx)
+	n.watchers.Go(func() { n.guard.Run(ctx) })
+	n.watchers.Go(func() { n.watchBooks(ctx) })
 	go func() {
 		defer close(n.ended)
-		n.err = n.engine.Run(runCtx)
+		n.err = n.engine.Run(ctx)
 	}()
-	return nil
+}
+
+func (n *Node) setReceivers(r sinks.Receivers) {
+	n.receivers.Store(&r)
+	n.sinks.Set(r)
 }
 
 // parts is what a configuration makes beside the policy.
@@ -159,7 +208,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.stream, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Registerer: n.opts.Registerer, Logger: n.log,
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log,
 	})
 }
 
@@ -186,14 +235,20 @@ func (n *Node) Reload(ctx context.Context) error {
 	if err != nil {
 		n.web.Reloaded(err, time.Now())
 		n.log.Error("reload failed; the configuration in force stays", zap.Error(err))
+		n.alarm.Raise(selfalert.ReloadFailed, "see the log for where the mistake is")
 		return err
 	}
-	n.log.Info("configuration reloaded", zap.String("hash", n.config.Hash))
+	n.alarm.Clear(selfalert.ReloadFailed)
+	n.log.Info("configuration reloaded", zap.String("hash", n.current.Load().Hash))
 	return nil
 }
 
 func (n *Node) reload(ctx context.Context) error {
 	c, err := n.opts.Load()
+	if err != nil {
+		return err
+	}
+	rules, err := n.opts.Access.Prepare(c.Winnow.Access, c.Winnow.Ingest)
 	if err != nil {
 		return err
 	}
@@ -206,17 +261,21 @@ func (n *Node) reload(ctx context.Context) error {
 		return err
 	}
 	// The sinks first: a notification of the new policy must find its receiver.
-	n.sinks.Set(p.receivers)
+	n.setReceivers(p.receivers)
 	if err := n.engine.SetPolicy(ctx, &c.Policy, c.Hash); err != nil {
-		if old, buildErr := n.build(n.config); buildErr == nil {
-			n.sinks.Set(old.receivers)
+		if old, buildErr := n.build(n.current.Load()); buildErr == nil {
+			n.setReceivers(old.receivers)
 			old.enrich.Close()
 		}
 		p.enrich.Close()
 		return err
 	}
 	n.delivery.pipeline.Swap(p.enrich).Close()
-	n.config = c
+	n.current.Store(c)
+	route := guardRoute(&c.Policy.Route)
+	n.guard.SetRoute(&route)
+	n.alarm.Configure(c.Winnow.SelfAlert)
+	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())
 	return nil
 }
@@ -231,6 +290,8 @@ func (n *Node) Stop() error {
 	err := n.sinks.Close(ctx)
 	n.cancel()
 	<-n.ended
+	n.watchers.Wait()
+	n.alarm.Close()
 	n.delivery.pipeline.Load().Close()
 	return errors.Join(err, n.err, wrap("close the log", n.stream.Close()))
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,9 @@ import (
 	commoncfg "github.com/prometheus/common/config"
 
 	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/ledger"
 	"github.com/winnowhq/winnow/sinks/sinktest"
@@ -232,6 +237,98 @@ func TestReloadOverHTTP(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		if got := s.events(); got != "trigger resolve" {
 			t.Errorf("pager heard %q", got)
+		}
+		s.stop()
+	})
+}
+
+// hang keeps the core from doing anything until the returned function is called.
+func (s *site) hang() (release func()) {
+	stop := make(chan struct{})
+	hanging := make(chan struct{})
+	go s.node.Engine().Query(context.Background(), func(*engine.Shard) { close(hanging); <-stop })
+	<-hanging
+	return func() { close(stop) }
+}
+
+// TestHungCoreSwallowsNoCritical holds that the guard pages what the core does
+// not, within 75 s, and that the core adopts those pages when it is back.
+func TestHungCoreSwallowsNoCritical(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		release := s.hang()
+		for i := range 12 {
+			s.post(sample{name: fmt.Sprint("Critical", i%5), pod: fmt.Sprint(i), severity: "critical"}, sample{name: "Slow", pod: fmt.Sprint(i), severity: "warning"})
+		}
+		time.Sleep(guard.CriticalWithin - time.Second)
+		if got := s.events(); got != "" {
+			t.Errorf("pager heard %q before its time", got)
+		}
+		time.Sleep(16 * time.Second)
+		if open, events := s.pager.Open(), s.pager.Events(); len(open) != 5 || len(events) != 12 {
+			t.Errorf("%d of 12 criticals paged within 75 s, in %d of 5 groups", len(events), len(open))
+		}
+		if m := s.node.alarm.Raised(); !slices.Contains(m, selfalert.CriticalUnheard) {
+			t.Errorf("self-alerts %v", m)
+		}
+		before := len(s.pager.Incidents())
+		release()
+		time.Sleep(10 * time.Minute)
+		if opened := len(s.pager.Incidents()) - before; opened != 1 { // that of the warnings
+			t.Errorf("%d incidents opened when the core was back, want 1: %v", opened, s.events())
+		}
+		for i := range 12 {
+			s.post(sample{name: fmt.Sprint("Critical", i%5), pod: fmt.Sprint(i), severity: "critical", resolved: true}, sample{name: "Slow", pod: fmt.Sprint(i), severity: "warning", resolved: true})
+		}
+		time.Sleep(10 * time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("all is resolved, and %v stand open", open)
+		}
+		if r := s.report(); r.SwallowedCriticals != 0 {
+			t.Errorf("%d swallowed criticals", r.SwallowedCriticals)
+		}
+		s.stop()
+	})
+}
+
+func TestGuardIsQuietWhileTheCoreWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.text = strings.Replace(s.text, "group_wait: 30s", "group_wait: 3m", 1) // longer than the guard waits by itself
+		if err := s.node.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		time.Sleep(2 * time.Minute)
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		time.Sleep(10 * time.Minute)
+		if n := s.node.guard.Paged(); n != 0 || s.events() != "trigger" {
+			t.Errorf("the guard paged %d times, the pager heard %q", n, s.events())
+		}
+		s.stop()
+	})
+}
+
+func TestRefusedPageGoesToTheFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.text = strings.Replace(s.text, "receivers:", "winnow: {fallback_receiver: second}\nreceivers:\n  - {name: second, pagerduty_configs: [{routing_key: 00000000000000000000000000000000, url: 'http://pagerduty.test/v2/enqueue'}]}", 1)
+		if err := s.node.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.pager.Script(sinktest.Response{Status: http.StatusForbidden})
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		time.Sleep(40 * time.Second)
+		if open := s.pager.Open(); len(open) != 1 {
+			t.Fatalf("open at the fallback: %v", open)
+		}
+		if m := s.node.alarm.Raised(); !slices.Contains(m, selfalert.SinkFailed) {
+			t.Errorf("self-alerts %v", m)
+		}
+		s.post(sample{name: "A", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(6 * time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("it is over, and %v stand open", open)
 		}
 		s.stop()
 	})

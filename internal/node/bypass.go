@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/enrich"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/selfalert"
+	"github.com/winnowhq/winnow/sinks"
+)
+
+// guardRoute is the routing tree as the guard has it.
+func guardRoute(r *correlate.Route) guard.Route {
+	g := guard.Route{Key: r.Key, Matchers: r.Matchers, Continue: r.Continue, Receiver: r.Receiver, GroupBy: r.GroupBy, GroupByAll: r.GroupByAll}
+	for i := range r.Routes {
+		g.Routes = append(g.Routes, guardRoute(&r.Routes[i]))
+	}
+	return g
+}
+
+// sendRaw brings one alert to all that stands behind a receiver, past log, core
+// and queues. It succeeds when one of the integrations took it: somebody has
+// been told then. A receiver with nobody behind it has nobody to tell.
+func (n *Node) sendRaw(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
+	m := &correlate.Notification{
+		Kind: correlate.Page, Reason: correlate.FirstNotification, Class: correlate.WantsResolved | correlate.FiringOnly,
+		Receiver: receiver, GroupKey: key, Keys: []string{key}, GroupLabels: a.Labels, At: alert.TimeOf(time.Now()),
+		Opened: a.StartsAt, Severity: a.Labels.Severity(), Firing: 1 + others, Omitted: others,
+		Alerts: []correlate.Member{{
+			Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt,
+			GeneratorURL: a.GeneratorURL, Deliveries: 1, New: true,
+		}},
+	}
+	message := &sinks.Message{
+		Notification: m, Key: key, Page: true,
+		Context: enrich.Context{Notes: []string{"sent as it came: nobody had decided about it in time"}},
+	}
+	integrations := (*n.receivers.Load())[receiver]
+	answers := make(chan error, len(integrations))
+	for _, in := range integrations {
+		go func() { answers <- in.Send(ctx, message) }()
+	}
+	var errs []error
+	for range integrations {
+		select {
+		case err := <-answers:
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		case <-ctx.Done():
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sentRaw tells people that the guard had to page, and the core that it did.
+func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []string) {
+	n.alarm.Raise(selfalert.CriticalUnheard, f.String())
+	for _, r := range receivers {
+		e := frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: f, Receiver: r}}
+		if _, err := n.stream.AppendEvents(ctx, e); err != nil {
+			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
+		}
+	}
+}
+
+// maxInFlight bounds the notifications that are remembered for a fallback. One
+// more is delivered all the same, but has none.
+const maxInFlight = 4096
+
+// remember keeps a notification until its last receipt.
+func (v *delivery) remember(n *correlate.Notification) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.inFlight) < maxInFlight {
+		v.inFlight[n.ID()] = n
+	}
+}
+
+// receipt is told what became of a notification at one integration.
+func (n *Node) receipt(r correlate.Receipt) {
+	v := n.delivery
+	id := (&correlate.Notification{Incident: r.Incident, Revision: r.Revision}).ID()
+	v.mu.Lock()
+	sent := v.inFlight[id]
+	if r.Last {
+		delete(v.inFlight, id)
+	}
+	at := r.Receiver + "/" + r.Integration
+	mended := false
+	switch r.Outcome {
+	case correlate.Failed:
+		v.refusing[at] = true
+	case correlate.Accepted:
+		mended = v.refusing[at] && len(v.refusing) == 1
+		delete(v.refusing, at)
+	}
+	v.mu.Unlock()
+	if r.Outcome == correlate.Failed {
+		n.alarm.Raise(selfalert.SinkFailed, at+": "+r.Error)
+		n.fallBack(sent, r.Receiver)
+	}
+	if mended {
+		n.alarm.Clear(selfalert.SinkFailed)
+	}
+	n.engine.Report(r)
+}
+
+// fallBack sends what a provider refused to the fallback receiver. It does not
+// wait: it is called from the sinks themselves.
+func (n *Node) fallBack(sent *correlate.Notification, from string) {
+	to := n.current.Load().Winnow.FallbackReceiver
+	if sent == nil || to == "" || to == from || sent.Kind == correlate.Resolve {
+		return
+	}
+	v := n.delivery
+	v.mu.Lock()
+	if len(v.fallen) < maxInFlight {
+		v.fallen[from+"\xff"+sent.GroupKey] = to
+	}
+	v.mu.Unlock()
+	go v.sinks.Deliver(fallback(sent, to), enrich.Context{Notes: []string{"receiver " + from + " refuses it; sent to the fallback"}})
+}
+
+// closeFallback tells the fallback receiver that what it was told of is over.
+func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
+	key := n.Receiver + "\xff" + n.GroupKey
+	v.mu.Lock()
+	to, ok := v.fallen[key]
+	delete(v.fallen, key)
+	v.mu.Unlock()
+	if ok {
+		v.sinks.Deliver(fallback(n, to), c)
+	}
+}
+
+func fallback(n *correlate.Notification, to string) *correlate.Notification {
+	f := *n
+	f.Class = correlate.WantsResolved | correlate.FiringOnly
+	f.GroupKey, f.Keys = "fallback/"+n.Receiver+"/"+n.GroupKey, nil
+	f.Receiver = to
+	return &f
+}
+
+// watchBooks looks after what must always hold.
+func (n *Node) watchBooks(ctx context.Context) {
+	const every = 30 * time.Second
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := n.stream.Health(); err != nil {
+			n.alarm.Raise(selfalert.LogUnavailable, err.Error())
+		} else {
+			n.alarm.Clear(selfalert.LogUnavailable)
+		}
+		balanced := true
+		queryCtx, cancel := context.WithTimeout(ctx, every)
+		err := n.engine.Query(queryCtx, func(s *engine.Shard) { balanced = s.Ledger.Totals().Balanced })
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			n.alarm.Raise(selfalert.CoreFailed, "it has not answered for "+every.String())
+		case !balanced:
+			n.alarm.Raise(selfalert.BooksUnbalanced, "")
+		default:
+			n.alarm.Clear(selfalert.BooksUnbalanced)
+			n.alarm.Clear(selfalert.CoreFailed)
+		}
+	}
+}

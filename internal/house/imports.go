@@ -27,14 +27,17 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/wire", ""}, // bytes only: so low that the pure packages may use it
 	{"internal/logs", ""},
 	{"internal/house", "internal/config"}, // in its tests: the YAML in the documents must load
-	{"internal/config", "alert correlate ingest enrich sinks sinks/*"},
+	{"internal/access", "alert ingest"},
+	{"internal/selfalert", ""},
+	{"internal/config", "alert internal/access internal/selfalert correlate ingest enrich sinks sinks/*"},
 	{"internal/frame", edges},
 	{"internal/stream", edges + " internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
 	{"internal/engine", edges + " internal/frame internal/stream"},
 	{"internal/web", all},
-	{"internal/node", all + " internal/web"}, // starts and stops all of them
+	{"internal/node", all + " internal/web"},                  // starts and stops all of them
+	{"internal/hostile", all + " internal/web internal/node"}, // tests only
 	{"internal/sim", all + " internal/web internal/node"},
 	{"internal/demo", all + " internal/web internal/node"},
 
@@ -44,7 +47,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/config internal/frame internal/stream internal/guard internal/engine"
+	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

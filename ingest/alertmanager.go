@@ -37,7 +37,7 @@ func decodeAlertmanager(_ []byte, e *Emitter) error {
 	for s.open(); s.more('}'); {
 		key = s.name()
 		switch c := s.peek(); {
-		case key == "alerts" && c == '[':
+		case sameButCase(key, "alerts") && c == '[':
 			found = true
 			e.prometheusAlerts(&alertmanagerDialect)
 		case key == "truncatedAlerts" && '0' < c && c <= '9':

@@ -1,14 +1,10 @@
 package ingest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,24 +27,18 @@ type Config struct {
 type SourceConfig struct {
 	Tokens     []Token     `yaml:"tokens,omitempty"`
 	BasicUsers []BasicUser `yaml:"basic_users,omitempty"`
+	HMAC       []HMAC      `yaml:"hmac,omitempty"`
+
+	// ClientSANs admits whoever shows a certificate that the listener has
+	// verified and that holds one of these subject alternative names.
+	ClientSANs []string `yaml:"client_sans,omitempty"`
+
+	// Closed refuses everyone: the source is not used.
+	Closed bool `yaml:"closed,omitempty"`
 
 	// ResolveAfter takes the place of Source.Validity; 0 leaves the end of an
 	// alert to the policy's resolve timeout.
 	ResolveAfter *time.Duration `yaml:"resolve_after,omitempty"`
-}
-
-// Token is a bearer token, here or in a file.
-type Token struct {
-	Token     Secret `yaml:"token,omitempty"`
-	TokenFile string `yaml:"token_file,omitempty"`
-}
-
-// BasicUser is a user of HTTP basic authentication, the password here or in a
-// file.
-type BasicUser struct {
-	Username     string `yaml:"username"`
-	Password     Secret `yaml:"password,omitempty"`
-	PasswordFile string `yaml:"password_file,omitempty"`
 }
 
 // Limits bound what one alert, one request and all requests together may take.
@@ -172,26 +162,7 @@ func (l *Limits) validate() []error {
 }
 
 func (s *SourceConfig) validate() []error {
-	var errs []error
-	oneOf := func(field string, secret Secret, file string) {
-		switch {
-		case secret != "" && file != "":
-			errs = append(errs, fmt.Errorf("%s and %s_file are both set: keep one", field, field))
-		case secret == "" && file == "":
-			errs = append(errs, fmt.Errorf("%s and %s_file are both empty: set one", field, field))
-		case secret == redacted:
-			errs = append(errs, fmt.Errorf("%s is what Winnow prints in place of a secret: write the secret itself", field))
-		}
-	}
-	for i, t := range s.Tokens {
-		oneOf(fmt.Sprintf("tokens[%d]: token", i), t.Token, t.TokenFile)
-	}
-	for i, u := range s.BasicUsers {
-		if u.Username == "" || strings.Contains(u.Username, ":") {
-			errs = append(errs, fmt.Errorf("basic_users[%d]: username: %q is empty or holds a colon", i, u.Username))
-		}
-		oneOf(fmt.Sprintf("basic_users[%d]: password", i), u.Password, u.PasswordFile)
-	}
+	errs := s.validateCredentials()
 	if s.ResolveAfter != nil && *s.ResolveAfter < 0 {
 		errs = append(errs, fmt.Errorf("resolve_after: %s is below 0", *s.ResolveAfter))
 	}
@@ -202,8 +173,20 @@ func (s *SourceConfig) validate() []error {
 func (c *Config) Open() []string {
 	var names []string
 	for _, s := range Sources() {
-		if sc := c.Sources[s.Name]; len(sc.Tokens)+len(sc.BasicUsers) == 0 {
+		if sc := c.Sources[s.Name]; sc.open() {
 			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Certified lists the sources that can be sent to with a client certificate,
+// sorted by name: the listener has to verify them.
+func (c *Config) Certified() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		if len(c.Sources[name].ClientSANs) > 0 {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -215,47 +198,4 @@ func (c *Config) validity(s *Source) time.Duration {
 		return *after
 	}
 	return s.Validity
-}
-
-// Secret is a string that is written as <secret> wherever it is printed or
-// marshalled. Convert it to a string to use it.
-type Secret string
-
-const redacted = "<secret>"
-
-// String hides the secret; an empty one is empty.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return redacted
-}
-
-// GoString is String.
-func (s Secret) GoString() string { return s.String() }
-
-// Format hides the secret from every verb of package fmt.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
-
-// MarshalYAML is String.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
-
-// MarshalJSON is String.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// reveal returns the secret, read from file where there is one. A line break at
-// the end of the file is not part of it.
-func (s Secret) reveal(file string) (string, error) {
-	if file == "" {
-		return string(s), nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	secret := strings.TrimRight(string(b), "\r\n")
-	if secret == "" {
-		return "", fmt.Errorf("read secret: %s is empty", file)
-	}
-	return secret, nil
 }

@@ -52,11 +52,21 @@ func TestConfigValidate(t *testing.T) {
 	f(`sources: {prometheus: {resolve_after: 0s}}`, "ok")
 	f(`deadline: -1s`, "deadline: -1s is not a time span above 0")
 	f(`sources: {nagios: {}}`, `sources: there is no source "nagios"; there are alertmanager, prometheus`)
-	f(`sources: {prometheus: {tokens: [{}]}}`, "sources: prometheus: tokens[0]: token and tokens[0]: token_file are both empty: set one")
-	f(`sources: {prometheus: {tokens: [{token: a, token_file: b}]}}`, "sources: prometheus: tokens[0]: token and tokens[0]: token_file are both set: keep one")
+	f(`sources: {prometheus: {tokens: [{}]}}`, "sources: prometheus: tokens[0]: want exactly one of token, token_file, token_sha256")
+	f(`sources: {prometheus: {tokens: [{token: a, token_file: b}]}}`, "sources: prometheus: tokens[0]: want exactly one of token, token_file, token_sha256")
 	f(`sources: {prometheus: {tokens: [{token: <secret>}]}}`, "sources: prometheus: tokens[0]: token is what Winnow prints in place of a secret: write the secret itself")
 	f(`sources: {prometheus: {basic_users: [{username: "a:b", password: p}]}}`, `sources: prometheus: basic_users[0]: username: "a:b" is empty or holds a colon`)
-	f(`sources: {prometheus: {basic_users: [{username: u}]}}`, "sources: prometheus: basic_users[0]: password and basic_users[0]: password_file are both empty: set one")
+	f(`sources: {prometheus: {basic_users: [{username: u}]}}`, "sources: prometheus: basic_users[0]: want exactly one of password, password_file, password_sha256")
+	f(`sources: {prometheus: {tokens: [{token_sha256: abc}]}}`, "sources: prometheus: tokens[0]: token_sha256 is not a SHA-256 in 64 hexadecimal digits")
+	f(`sources: {prometheus: {hmac: [{secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}, {scheme: grafana, secret_file: f, timestamp_header: X-Time}]}}`, "ok")
+	f(`sources: {prometheus: {hmac: [{secret: short}]}}`, "sources: prometheus: hmac[0]: the secret is not whsec_ and 24 to 64 bytes in base64, as Standard Webhooks has it")
+	f(`sources: {prometheus: {hmac: [{secret_file: f, header: X-Signature}]}}`, "sources: prometheus: hmac[0]: header and timestamp_header go with scheme: grafana; Standard Webhooks has headers of its own")
+	f(`sources: {prometheus: {hmac: [{scheme: grafana, secret: s}]}}`, "sources: prometheus: hmac[0]: timestamp_header is empty: set it here and in Grafana's contact point, or a recorded request could be sent again at any time")
+	f(`sources: {prometheus: {hmac: [{scheme: github, secret: s}]}}`, `sources: prometheus: hmac[0]: scheme: "github" is not standard or grafana`)
+	f(`sources: {prometheus: {hmac: [{scheme: grafana, secret: s, timestamp_header: "a b"}]}}`, `sources: prometheus: hmac[0]: "a b" is no name of a header`)
+	f(`sources: {prometheus: {hmac: [{}]}}`, "sources: prometheus: hmac[0]: want exactly one of secret, secret_file")
+	f(`sources: {prometheus: {client_sans: [a, ""]}}`, "sources: prometheus: client_sans[1]: is empty: remove it")
+	f(`sources: {prometheus: {tokens: [`+strings.Repeat("{token: t}, ", 65)+`]}}`, "sources: prometheus: 65 credentials of one kind: at most 64 are compared")
 	f(`sources: {prometheus: {resolve_after: -5m}}`, "sources: prometheus: resolve_after: -5m0s is below 0")
 	f(`limits: {labels: 3}`, "limits: labels: 3 is not between 16 and 256")
 	f(`limits: {alert_bytes: 1000000}`, "limits: alert_bytes: 1000000 is not between 16384 and 262144")
@@ -79,7 +89,8 @@ func TestOpenSources(t *testing.T) {
 
 func TestSecretsAreNeverPrinted(t *testing.T) {
 	const hidden = "hunter2hunter2"
-	c := configOf(t, `sources: {alertmanager: {tokens: [{token: `+hidden+`}], basic_users: [{username: u, password: `+hidden+`}]}}`)
+	c := configOf(t, `sources: {alertmanager: {tokens: [{token: `+hidden+`}, {token_sha256: `+hidden+`}],
+  basic_users: [{username: u, password: `+hidden+`}, {username: v, password_sha256: `+hidden+`}], hmac: [{secret: `+hidden+`}]}}`)
 	secret := c.Sources["alertmanager"].Tokens[0].Token
 	if string(secret) != hidden {
 		t.Fatalf("the secret was not read")

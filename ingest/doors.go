@@ -2,11 +2,14 @@ package ingest
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +25,10 @@ type Options struct {
 
 	// Now is the clock. Required.
 	Now func() time.Time
+
+	// Replays remembers signed requests; give the same one after a reload. A new
+	// one is made where it is nil.
+	Replays *Replays
 
 	// Registerer gets the metrics, named winnow_ingest_*. May be nil.
 	Registerer prometheus.Registerer
@@ -71,8 +78,13 @@ func New(log Log, opts Options) (*Doors, error) {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	sh := &shell{Options: opts, log: log, room: room{limit: int64(opts.Config.Limits.InFlightBytes)}}
+	if opts.Replays == nil {
+		opts.Replays = NewReplays()
+	}
+	all := int64(opts.Config.Limits.InFlightBytes)
+	sh := &shell{Options: opts, log: log, room: room{limit: all}, unverified: room{limit: all / unverifiedShare}}
 	d := new(Doors)
+	anyOpen := len(opts.Config.Open()) > 0
 	for _, src := range Sources() {
 		keys, err := newKeyring(opts.Config.Sources[src.Name])
 		if err != nil {
@@ -86,7 +98,7 @@ func New(log Log, opts Options) (*Doors, error) {
 			d.add(src.Path, &second)
 		}
 	}
-	d.add(doorPrefix+"{source}", &noDoor{m.requests.WithLabelValues("unknown", "404")})
+	d.add(doorPrefix+"{source}", &noDoor{requests: m.requests, keys: newStranger(), tell: anyOpen})
 	return d, nil
 }
 
@@ -103,7 +115,15 @@ type shell struct {
 	Options
 	log  Log
 	room room
+
+	// unverified is the memory for signed bodies before their signature is
+	// known to be true: whoever has no key cannot fill room.
+	unverified room
 }
+
+// unverifiedShare is the part of Limits.InFlightBytes that signed bodies may
+// take before they are verified.
+const unverifiedShare = 4
 
 // door serves one source at one path.
 type door struct {
@@ -129,9 +149,6 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 		w.Header().Set("Allow", http.MethodPost)
 		return plainAnswer(w, http.StatusMethodNotAllowed, "Alerts are sent with POST.")
 	}
-	if !d.keys.admits(r) {
-		return d.keys.challenge(w, d.source.Name)
-	}
 	deadline := start.Add(d.Config.Deadline)
 	ctx, cancel := context.WithTimeout(r.Context(), d.Config.Deadline)
 	defer cancel()
@@ -139,17 +156,31 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 	// A connection that has no deadlines, as in a test, is bounded by ctx alone.
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(deadline)
+	a, refusal, err := d.admit(r, start)
+	if err != nil {
+		return d.sendAgain(w, r, "the signed body could not be received", err)
+	}
+	if refusal != "" {
+		d.metrics.refused[refusal].Inc()
+		return unauthorized(w)
+	}
+	stored := false
+	defer func() { a.end(stored) }()
 	b, err := receive(r, &d.room, &d.Config.Limits)
 	if err != nil {
 		return d.sendAgain(w, r, "the body could not be received", err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	if a.signed != nil && b.short == "" {
+		b.short = a.signed.short
+	}
 	d.metrics.bytes.Add(float64(len(b.text)))
 	defer b.release()
 	result, err := d.store(ctx, b)
 	if err != nil {
 		return d.sendAgain(w, r, "the log did not take the alerts", err)
 	}
+	stored = true
 	d.account(&result, b.short != "")
 	return d.answer(w, &result)
 }
@@ -172,19 +203,22 @@ func (d *door) account(r *Result, short bool) {
 	if short {
 		d.metrics.cut.Inc()
 	}
-	if r.Quarantined == 0 {
+	if r.problems == 0 {
 		return
 	}
 	fields := []zap.Field{
 		zap.String("source", d.source.Name), zap.Int("accepted", r.Accepted), zap.Int("quarantined", r.Quarantined),
 		zap.String("reason", r.Errors[0].Reason), zap.Int("offset", r.Errors[0].Offset),
 	}
-	if r.defect != "" {
+	switch {
+	case r.defect != "":
 		d.Logger.Error("a decoder panicked; the body is in quarantine", append(fields, zap.String("panic", r.defect))...)
-	} else {
+	case r.Quarantined > 0:
 		d.Logger.Warn("a part of a request could not be read; it is in quarantine", fields...)
+	default:
+		d.Logger.Warn("alerts were accepted without a part of them that could not be read", fields...)
 	}
-	if d.OnQuarantine != nil {
+	if d.OnQuarantine != nil && r.Quarantined > 0 {
 		d.OnQuarantine(d.source.Name, r)
 	}
 }
@@ -223,10 +257,30 @@ func plainAnswer(w http.ResponseWriter, code int, sentence string) int {
 	return code
 }
 
-// noDoor answers for sources that do not exist.
-type noDoor struct{ requests prometheus.Counter }
+// noDoor answers for sources that do not exist. Where a source can be had
+// without credentials it names them all; else it answers as they do, after the
+// same work, so that nobody learns which there are.
+type noDoor struct {
+	requests *prometheus.CounterVec
+	keys     *keyring
+	tell     bool
+}
 
-func (n *noDoor) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	n.requests.Inc()
-	plainAnswer(w, http.StatusNotFound, "There is no source of this name; there are "+sourceNames()+".")
+func (n *noDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	code := http.StatusUnauthorized
+	if n.tell || n.keys.admits(r) {
+		code = plainAnswer(w, http.StatusNotFound, "There is no source of this name; there are "+sourceNames()+".")
+	} else {
+		unauthorized(w)
+	}
+	n.requests.WithLabelValues("unknown", strconv.Itoa(code)).Inc()
+}
+
+// newStranger returns a keyring that nobody has a key of.
+func newStranger() *keyring {
+	k := &keyring{bearer: make([][sha256.Size]byte, 1), basic: make([]login, 1)}
+	for _, d := range []*[sha256.Size]byte{&k.bearer[0], &k.basic[0].user, &k.basic[0].password} {
+		_, _ = rand.Read(d[:]) // it never fails
+	}
+	return k
 }

@@ -184,6 +184,77 @@ func TestMethodWithoutARouter(t *testing.T) {
 	}
 }
 
+// TestALabelledAlertPagesWhateverElseIsWrongWithIt: a critical whose annotations
+// are [], as PHP writes no annotations, went into quarantine and paged nobody.
+func TestALabelledAlertPagesWhateverElseIsWrongWithIt(t *testing.T) {
+	f := func(alert, labels, marks, problem string) {
+		t.Helper()
+		b := newBench(t, `{}`)
+		w := b.post("/ingest/alertmanager", []byte(`{"alerts":[`+alert+`]}`))
+		r := b.got["alertmanager"]
+		if w.Code != 200 || r == nil || len(r.alerts) != 1 || len(r.quarantined) != 0 {
+			t.Fatalf("%s: %d %s", alert, w.Code, w.Body)
+		}
+		a := &r.alerts[0]
+		if a.Status.String() != "firing" || a.Labels.String() != labels || strings.Join(a.Marks.Names(), " ") != marks || !strings.Contains(w.Body.String(), problem) {
+			t.Errorf("%s: %s %s, marks %q\n%s", alert, a.Status, a.Labels, a.Marks.Names(), w.Body)
+		}
+		if n := b.logs.Len(); n != 1 || len(b.told) != 0 {
+			t.Errorf("%s: %d log entries, told %q", alert, n, b.told)
+		}
+
+		w = b.post("/api/v2/alerts", []byte(`[`+alert+`]`))
+		if alerts, quarantined := b.stored("prometheus"); alerts != 1 || quarantined != 0 {
+			t.Errorf("%s: %d alerts, %d in quarantine at the other door", alert, alerts, quarantined)
+		}
+		if wantStatus := !strings.Contains(alert, `"status"`); (w.Code == 400) != wantStatus {
+			t.Errorf("%s: %d at the other door", alert, w.Code)
+		}
+	}
+	const labels = `{a="b", severity="critical"}`
+	good := func(rest string) string { return `{"labels":{"a":"b","severity":"critical"},` + rest + `}` }
+	f(good(`"annotations":[]`), labels, "sanitised", `{"pointer":"/alerts/0/annotations","offset":67,"reason":"annotations is an array, not an object"}`)
+	f(good(`"annotations":"down"`), labels, "sanitised", "annotations is a string, not an object")
+	f(good(`"startsAt":1748778138`), labels, "clock", "startsAt is a number, not a string")
+	f(good(`"endsAt":{}`), labels, "clock", "endsAt is an object, not a string")
+	f(good(`"generatorURL":7,"startsAt":7`), labels, "sanitised clock", "generatorURL is a number, not a string")
+	f(good(`"status":1`), labels, "sanitised", "status is a number, not a string")
+	f(`{"labels":{"a":["b"]}}`, `{a="[\"b\"]"}`, "sanitised", `{"pointer":"/alerts/0/labels/a","offset":26,"reason":"the label's value is an array, not a string"}`)
+}
+
+// TestNamesOfMembersInAnotherCase: Alertmanager takes them, so an alert sent as
+// {"Labels":…} went from paging into quarantine by coming here.
+func TestNamesOfMembersInAnotherCase(t *testing.T) {
+	f := func(path, source, body, labels, marks string) {
+		t.Helper()
+		b := newBench(t, `{}`)
+		w := b.post(path, []byte(body))
+		r := b.got[source]
+		if w.Code != 200 || r == nil || len(r.alerts) != 1 || len(r.quarantined) != 0 {
+			t.Fatalf("%s: %d %s", body, w.Code, w.Body)
+		}
+		if a := &r.alerts[0]; a.Labels.String() != labels || strings.Join(a.Marks.Names(), " ") != marks || a.StartsAt == 0 {
+			t.Errorf("%s: %s, marks %q, from %s", body, a.Labels, a.Marks.Names(), a.StartsAt)
+		}
+	}
+	f("/ingest/prometheus", "prometheus", `[{"Labels":{"a":"b"},"StartsAt":"2025-06-01T11:00:00Z"}]`, `{a="b"}`, "")
+	f("/ingest/alertmanager", "alertmanager", `{"Alerts":[{"LABELS":{"a":"b"},"startsat":"2025-06-01T11:00:00Z"}]}`, `{a="b"}`, "")
+	f("/ingest/prometheus", "prometheus", `[{"labels":{"severity":"critical"},"Labels":{"severity":"info","a":"b"},"startsAt":"2025-06-01T11:00:00Z"}]`,
+		`{a="b", severity="critical"}`, "duplicate_key")
+}
+
+// TestALineBreakInAStringKeepsTheAlertsBehindIt: one control character that was
+// not escaped took the rest of the body into quarantine.
+func TestALineBreakInAStringKeepsTheAlertsBehindIt(t *testing.T) {
+	b := newBench(t, `{}`)
+	b.post("/ingest/prometheus", []byte("\ufeff[{\"labels\":{\"a\":\"x\ny\"}},{\"labels\":{\"a\":\"b\"},\"more\":\"\t\"}]"))
+	r := b.got["prometheus"]
+	if len(r.alerts) != 2 || len(r.quarantined) != 0 || r.alerts[0].Labels.Get("a") != "x\ny" ||
+		r.alerts[0].Marks != alert.MarkSanitised || r.alerts[1].Marks != 0 {
+		t.Errorf("%s%s", r.alertText(), r.quarantineText())
+	}
+}
+
 func TestGoodAlertsAreStoredBeforeTheBadAreNamed(t *testing.T) {
 	b := newBench(t, `{}`)
 	if w := b.post("/api/v2/alerts", []byte(`[7,{"labels":{"a":"b"}}]`)); w.Code != http.StatusBadRequest {

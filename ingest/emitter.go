@@ -54,7 +54,13 @@ type current struct {
 	start int // offset of the alert in the body
 	mark  int // length of pairs before the alert
 
-	reason  string // of the first fault, "" where the alert is good
+	fault fault // what keeps it from being an alert
+	flaw  fault // what is wrong with it otherwise
+}
+
+// A fault is something wrong with an alert. Of several the first counts.
+type fault struct {
+	reason  string // "" for none
 	offset  int
 	pointer string
 }
@@ -73,12 +79,20 @@ func (e *Emitter) begin(list string, index int) {
 	e.cur = current{list: list, index: index, start: e.scan.pos, mark: len(e.pairs)}
 }
 
-// fault notes what is wrong with the current alert: the first fault counts.
+// reject notes why the current alert is none: nobody can say what it is about.
 // Where says which of its values: names of members, from the outermost in.
-func (e *Emitter) fault(offset int, reason string, where ...string) {
-	if e.cur.reason == "" {
-		e.cur.reason, e.cur.offset = reason, offset
-		e.cur.pointer = e.pointerTo(where...)
+func (e *Emitter) reject(offset int, reason string, where ...string) {
+	if e.cur.fault.reason == "" {
+		e.cur.fault = fault{reason, offset, e.pointerTo(where...)}
+	}
+}
+
+// complain notes what is wrong with the current alert although it is one: it is
+// taken without that, marked, and the sender is told.
+func (e *Emitter) complain(offset int, m alert.Mark, reason string, where ...string) {
+	e.cur.Marks |= m
+	if e.cur.flaw.reason == "" {
+		e.cur.flaw = fault{reason, offset, e.pointerTo(where...)}
 	}
 }
 
@@ -129,7 +143,7 @@ func (e *Emitter) compact(from, most int, isLabels bool) {
 }
 
 // emit ends the current alert and takes it into the batch, or into quarantine
-// if a fault was noted.
+// if it was rejected.
 func (e *Emitter) emit() {
 	if e.scan.failed() {
 		return
@@ -138,9 +152,9 @@ func (e *Emitter) emit() {
 	c := &e.cur
 	c.Labels, c.Annotations = c.labels.of(e.pairs), c.annotations.of(e.pairs)
 	if len(c.Labels) == 0 {
-		e.fault(c.start, "the alert has no label with a value", "labels")
+		e.reject(c.start, "the alert has no label with a value", "labels")
 	}
-	if c.reason != "" {
+	if c.fault.reason != "" {
 		e.pairs = e.pairs[:c.mark]
 		e.rejectAlert(end)
 		return
@@ -161,6 +175,9 @@ func (e *Emitter) emit() {
 	e.taken = end
 	e.badFrom = -1
 	e.result.Accepted++
+	if c.flaw.reason != "" {
+		e.result.name(Problem{c.flaw.pointer, c.flaw.offset, c.flaw.reason})
+	}
 }
 
 // detailedQuarantines is how many bad alerts of a body are kept one by one.
@@ -171,13 +188,13 @@ const detailedQuarantines = 100
 // rejectAlert puts the current alert, which ends before end, into quarantine.
 func (e *Emitter) rejectAlert(end int) {
 	c := &e.cur
-	e.result.add(Problem{c.pointer, c.offset, c.reason})
+	e.result.add(Problem{c.fault.pointer, c.fault.offset, c.fault.reason})
 	e.taken = end
 	if e.result.Quarantined > detailedQuarantines && e.extendRun(end) {
 		return
 	}
 	e.badFrom = c.start
-	e.quarantine(Quarantine{Reason: c.reason, Offset: c.offset, Pointer: c.pointer, Raw: e.scan.text[c.start:end], Alerts: 1})
+	e.quarantine(Quarantine{Reason: c.fault.reason, Offset: c.fault.offset, Pointer: c.fault.pointer, Raw: e.scan.text[c.start:end], Alerts: 1})
 }
 
 // extendRun lets the last Quarantine of the batch reach to end, if it is the

@@ -18,6 +18,7 @@ type metrics struct {
 	bytes       *prometheus.CounterVec // source
 	cut         *prometheus.CounterVec // source
 	withheld    *prometheus.CounterVec // source
+	refused     *prometheus.CounterVec // source, reason
 	duration    *prometheus.HistogramVec
 	inFlight    prometheus.Gauge
 }
@@ -33,6 +34,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		bytes:       counter("winnow_ingest_body_bytes_total", "Bytes of bodies after decompression.", "source"),
 		cut:         counter("winnow_ingest_short_bodies_total", "Bodies read in part: over a limit, or broken in their compression.", "source"),
 		withheld:    counter("winnow_ingest_withheld_alerts_total", "Alerts that senders say they left out of their requests.", "source"),
+		refused:     counter("winnow_ingest_refused_total", "Requests answered 401, by reason: credentials, clock, replay.", "source", "reason"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "winnow_ingest_request_duration_seconds",
 			Help:    "Time from the header of a request to its answer.",
@@ -45,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	err := errors.Join(
 		register(reg, &m.requests), register(reg, &m.alerts), register(reg, &m.quarantined), register(reg, &m.bytes),
-		register(reg, &m.cut), register(reg, &m.withheld), register(reg, &m.duration), register(reg, &m.inFlight))
+		register(reg, &m.cut), register(reg, &m.withheld), register(reg, &m.refused), register(reg, &m.duration), register(reg, &m.inFlight))
 	if err != nil {
 		return nil, fmt.Errorf("ingest: register metrics: %w", err)
 	}
@@ -69,6 +71,7 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
 type doorMetrics struct {
 	source   string
 	requests map[int]prometheus.Counter
+	refused  map[string]prometheus.Counter // by reason
 	all      *prometheus.CounterVec
 
 	alerts, quarantined, bytes, cut, withheld prometheus.Counter
@@ -80,6 +83,7 @@ func (m *metrics) of(source string) *doorMetrics {
 	d := &doorMetrics{
 		source:      source,
 		requests:    make(map[int]prometheus.Counter),
+		refused:     make(map[string]prometheus.Counter),
 		all:         m.requests,
 		alerts:      m.alerts.WithLabelValues(source),
 		quarantined: m.quarantined.WithLabelValues(source),
@@ -91,6 +95,9 @@ func (m *metrics) of(source string) *doorMetrics {
 	}
 	for _, code := range []int{http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusServiceUnavailable} {
 		d.requests[code] = m.requests.WithLabelValues(source, strconv.Itoa(code))
+	}
+	for _, reason := range []string{refusedCredentials, refusedClock, refusedReplay} {
+		d.refused[reason] = m.refused.WithLabelValues(source, reason)
 	}
 	return d
 }

@@ -70,66 +70,95 @@ func (e *Emitter) prometheusAlerts(d *alertDialect) {
 func (e *Emitter) prometheusAlert(hasStatus bool) {
 	s, c := &e.scan, &e.cur
 	if s.peek() != '{' {
-		e.fault(s.pos, "the alert is "+s.kind()+", not an object")
+		e.reject(s.pos, "the alert is "+s.kind()+", not an object")
 		s.skip()
 		if s.failed() {
 			e.locate(e.pointerTo())
 		}
 		return
 	}
-	const labels, annotations, startsAt, endsAt, generatorURL, status = 1, 2, 4, 8, 16, 32
 	var key string
 	var seen uint8
 	for s.open(); s.more('}'); {
 		key = s.name()
-		var field uint8
-		switch key {
-		case "labels":
-			field = labels
+		i := memberIndex(key)
+		switch i {
+		case memberLabels:
 			e.prometheusPairs(&c.labels, key, e.limits.Labels)
-		case "annotations":
-			field = annotations
+		case memberAnnotations:
 			e.prometheusPairs(&c.annotations, key, e.limits.Annotations)
-		case "startsAt":
-			field = startsAt
+		case memberStartsAt:
 			c.StartsAt = e.prometheusTime(key)
-		case "endsAt":
-			field = endsAt
+		case memberEndsAt:
 			c.EndsAt = e.prometheusTime(key)
-		case "generatorURL":
-			field = generatorURL
+		case memberGeneratorURL:
 			c.GeneratorURL = e.prometheusText(key)
-		case "status":
-			if !hasStatus {
-				s.skip()
+		case memberStatus:
+			if hasStatus {
+				c.status = e.prometheusText(key)
 				break
 			}
-			field = status
-			c.status = e.prometheusText(key)
+			fallthrough
 		default:
 			s.skip()
+			continue
 		}
-		if seen&field != 0 {
+		if seen&(1<<i) != 0 {
 			c.Marks |= alert.MarkDuplicateKey
 		}
-		seen |= field
+		seen |= 1 << i
 	}
 	if s.failed() {
 		e.locate(e.pointerTo(key))
 	}
 }
 
+// members are what is read of an alert.
+var members = [...]string{"labels", "annotations", "startsAt", "endsAt", "generatorURL", "status"}
+
+const (
+	memberLabels = iota
+	memberAnnotations
+	memberStartsAt
+	memberEndsAt
+	memberGeneratorURL
+	memberStatus
+)
+
+// memberIndex finds a member by its name, in any case where none has just that
+// name: Alertmanager takes Labels for labels, so its senders may write that. It
+// returns -1 for a member that is not read.
+func memberIndex(key string) int {
+	for i, m := range members {
+		if key == m {
+			return i
+		}
+	}
+	for i, m := range members {
+		if sameButCase(key, m) {
+			return i
+		}
+	}
+	return -1
+}
+
+// sameButCase compares in ASCII alone: the lengths must be the same.
+func sameButCase(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+
 // prometheusPairs reads an object of strings into a range at the end of pairs.
 func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 	s, c := &e.scan, &e.cur
+	isLabels := at == &c.labels
 	if s.peek() != '{' {
-		e.prometheusNull(key, "an object")
+		if isLabels && s.peek() != 'n' {
+			e.reject(s.pos, key+" is "+s.kind()+", not an object", key)
+		}
+		e.prometheusNull(key, alert.MarkSanitised, "an object")
 		return
 	}
 	from := len(e.pairs)
 	e.pairs = append(e.pairs, at.of(e.pairs)...) // of an object that came before under the same key
 	sorted := len(e.pairs) == from
-	isLabels := at == &c.labels
 	var name, before string
 	for s.open(); s.more('}'); {
 		before, name = name, s.name()
@@ -164,8 +193,9 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 }
 
 // prometheusLiteral reads a value that is not a string. A sender that writes a
-// number or a boolean means its text. An object has none, so that an alert with
-// one for a label has no known identity; in an annotation it is kept as JSON.
+// number or a boolean means its text. An object or an array is kept as JSON: in
+// a label that is worth a complaint, since the next delivery may write it in
+// another way and so be another alert.
 func (e *Emitter) prometheusLiteral(isLabel bool, key, name string) string {
 	s := &e.scan
 	switch c := s.peek(); {
@@ -173,7 +203,7 @@ func (e *Emitter) prometheusLiteral(isLabel bool, key, name string) string {
 		s.literal()
 		return ""
 	case isLabel && (c == '{' || c == '['):
-		e.fault(s.pos, "the label's value is "+s.kind()+", not a string", key, name)
+		e.complain(s.pos, alert.MarkSanitised, "the label's value is "+s.kind()+", not a string", key, name)
 	}
 	return s.raw()
 }
@@ -181,7 +211,7 @@ func (e *Emitter) prometheusLiteral(isLabel bool, key, name string) string {
 func (e *Emitter) prometheusTime(key string) alert.Time {
 	s := &e.scan
 	if s.peek() != '"' {
-		e.prometheusNull(key, "a string")
+		e.prometheusNull(key, alert.MarkClock, "a string")
 		return 0
 	}
 	t, ok := parseTime(s.str())
@@ -194,27 +224,27 @@ func (e *Emitter) prometheusTime(key string) alert.Time {
 func (e *Emitter) prometheusText(key string) string {
 	s := &e.scan
 	if s.peek() != '"' {
-		e.prometheusNull(key, "a string")
+		e.prometheusNull(key, alert.MarkSanitised, "a string")
 		return ""
 	}
 	return s.str()
 }
 
-// prometheusNull takes null for a member that is not there, and notes any other
-// value as a fault.
-func (e *Emitter) prometheusNull(key, want string) {
+// prometheusNull takes null for a member that is not there, and leaves any other
+// value out.
+func (e *Emitter) prometheusNull(key string, m alert.Mark, want string) {
 	s := &e.scan
 	if s.peek() != 'n' {
-		e.fault(s.pos, key+" is "+s.kind()+", not "+want, key)
+		e.complain(s.pos, m, key+" is "+s.kind()+", not "+want, key)
 	}
 	s.skip()
 }
 
 // prometheusAnswer answers as Alertmanager does, whose clients do not send
 // again: 200 without a body, or 400 with the reasons when the good alerts of
-// the request are stored and some were not good.
+// the request are stored and not all of it was good.
 func prometheusAnswer(w http.ResponseWriter, r *Result) int {
-	if r.Quarantined == 0 {
+	if r.problems == 0 {
 		w.WriteHeader(http.StatusOK)
 		return http.StatusOK
 	}
@@ -222,7 +252,7 @@ func prometheusAnswer(w http.ResponseWriter, r *Result) int {
 	for _, p := range r.Errors {
 		reasons = append(reasons, p.String())
 	}
-	if more := r.Quarantined - len(r.Errors); more > 0 {
+	if more := r.problems - len(r.Errors); more > 0 {
 		reasons = append(reasons, "and "+strconv.Itoa(more)+" more")
 	}
 	w.Header().Set("Content-Type", "application/json")

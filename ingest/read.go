@@ -11,15 +11,19 @@ import (
 
 // Result counts what became of a body.
 type Result struct {
-	Accepted    int       `json:"accepted"`
-	Quarantined int       `json:"quarantined"`
-	Errors      []Problem `json:"errors,omitempty"` // the first maxProblems
+	Accepted    int `json:"accepted"`
+	Quarantined int `json:"quarantined"`
+
+	// Errors are the first maxProblems of what was wrong: of each piece in
+	// quarantine, and of alerts that were accepted without a part of them.
+	Errors []Problem `json:"errors,omitempty"`
 
 	// Withheld counts the alerts that the sender says it left out of this
 	// body, as Alertmanager does above its max_alerts.
 	Withheld int `json:"withheld,omitempty"`
 
-	defect string // what a panic of Decode said, and where
+	problems int    // of which Errors are the first
+	defect   string // what a panic of Decode said, and where
 }
 
 // Problem says what was wrong with one piece of a body; see Quarantine.
@@ -35,8 +39,14 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s (at %q, byte %d)", p.Reason, p.Pointer, p.Offset)
 }
 
+// add counts a piece in quarantine.
 func (r *Result) add(p Problem) {
 	r.Quarantined++
+	r.name(p)
+}
+
+func (r *Result) name(p Problem) {
+	r.problems++
 	if len(r.Errors) < maxProblems {
 		r.Errors = append(r.Errors, p)
 	}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -14,8 +15,11 @@ const maxDepth = 512
 // accepts and gives the same values, with these differences:
 //
 //   - values nest at most maxDepth deep
-//   - names are compared exactly, never without regard to case
-//   - a name that stands twice is seen twice; the caller decides
+//   - a byte order mark may stand before it
+//   - a string may hold control characters that are not escaped: who writes
+//     JSON by hand leaves line breaks as they are
+//   - how names compare, and what a name means that stands twice, is for the
+//     caller to decide
 //   - a number is its literal text, of any size
 //
 // Strings alias the text unless they hold escapes or invalid UTF-8.
@@ -30,8 +34,12 @@ type scanner struct {
 	// enough for all levels: it is false again when an inner value has ended.
 	first bool
 
-	// sanitised is set when a string held what is not UTF-8. Callers clear it.
+	// sanitised is set when a string held what is not UTF-8, or what JSON wants
+	// escaped. Callers clear it.
 	sanitised bool
+
+	// controls is set when a string that was skipped held control characters.
+	controls bool
 
 	reason string
 	offset int
@@ -42,7 +50,12 @@ type scanner struct {
 // reset starts on text. The arena is kept: strings in it may still be in use.
 func (s *scanner) reset(text []byte) {
 	s.text, s.pos, s.first, s.sanitised, s.reason, s.offset = text, 0, false, false, "", 0
+	if bytes.HasPrefix(text, byteOrderMark) {
+		s.pos = len(byteOrderMark)
+	}
 }
+
+var byteOrderMark = []byte("\ufeff")
 
 func (s *scanner) failed() bool { return s.reason != "" }
 
@@ -273,10 +286,12 @@ func (s *scanner) enter(depth int) bool {
 func (s *scanner) raw() string {
 	s.peek()
 	start := s.pos
+	s.controls = false
 	s.skip()
 	if s.failed() {
 		return ""
 	}
+	s.sanitised = s.sanitised || s.controls
 	text := view(s.text[start:s.pos])
 	if !utf8.ValidString(text) {
 		s.sanitised = true

@@ -16,11 +16,14 @@ func (s *scanner) str() string {
 		s.pos = i + 1
 		return view(s.text[start:i])
 	}
-	end, escapes, invalid := s.measure(i)
+	end, escapes, controls, invalid := s.measure(i)
 	if s.failed() {
 		return ""
 	}
 	s.pos = end + 1
+	if controls || invalid > 0 {
+		s.sanitised = true
+	}
 	if !escapes && invalid == 0 {
 		return view(s.text[start:end])
 	}
@@ -29,7 +32,7 @@ func (s *scanner) str() string {
 	room := s.arena.grab(end - start + 2*invalid)
 	out, lone := unescape(room, s.text[start:end])
 	s.arena.keep(out)
-	if lone || invalid > 0 {
+	if lone {
 		s.sanitised = true
 	}
 	return view(out)
@@ -37,29 +40,31 @@ func (s *scanner) str() string {
 
 // skipString checks the string whose opening quote peek has shown.
 func (s *scanner) skipString() {
-	if end, _, _ := s.measure(plain(s.text, s.pos+1)); !s.failed() {
+	if end, _, controls, _ := s.measure(plain(s.text, s.pos+1)); !s.failed() {
 		s.pos = end + 1
+		s.controls = s.controls || controls
 	}
 }
 
 // measure finds the closing quote of a string from i on, checks its escapes,
-// and counts the bytes that are not UTF-8.
-func (s *scanner) measure(i int) (end int, escapes bool, invalid int) {
+// looks for control characters, and counts the bytes that are not UTF-8.
+func (s *scanner) measure(i int) (end int, escapes, controls bool, invalid int) {
 	for i < len(s.text) {
 		switch c := s.text[i]; {
 		case c == '"':
-			return i, escapes, invalid
+			return i, escapes, controls, invalid
 		case c == '\\':
 			n := escapeLen(s.text[i:])
 			if n == 0 {
 				s.fail(i, "a string holds an escape that JSON does not have")
-				return 0, false, 0
+				return 0, false, false, 0
 			}
 			escapes = true
 			i += n
 		case c < ' ':
-			s.fail(i, "a string holds a control character that is not escaped")
-			return 0, false, 0
+			controls = true
+			i++
+			continue
 		case c >= utf8.RuneSelf:
 			r, n := utf8.DecodeRune(s.text[i:])
 			if r == utf8.RuneError && n == 1 {
@@ -71,7 +76,7 @@ func (s *scanner) measure(i int) (end int, escapes bool, invalid int) {
 		i = plain(s.text, i)
 	}
 	s.fail(len(s.text), "the body ends within a string")
-	return 0, false, 0
+	return 0, false, false, 0
 }
 
 const (
@@ -149,6 +154,9 @@ func unescape(dst, b []byte) (out []byte, lone bool) {
 			r, n := utf8.DecodeRune(b[i:])
 			dst = utf8.AppendRune(dst, r)
 			i += n
+		case c < ' ':
+			dst = append(dst, c)
+			i++
 		case c != '\\':
 			n := plain(b, i)
 			dst = append(dst, b[i:n]...)

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -61,6 +62,28 @@ func jsonAny(text []byte) (any, error) {
 	return v, err
 }
 
+// strict writes text as encoding/json wants it: without a byte order mark, and
+// with the control characters within its strings escaped.
+func strict(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	inString, escaped := false, false
+	for _, c := range bytes.TrimPrefix(text, []byte("\ufeff")) {
+		switch {
+		case inString && c < ' ' && !escaped:
+			out = fmt.Appendf(out, `\u%04x`, c)
+			continue
+		case inString && escaped:
+			escaped = false
+		case inString && c == '\\':
+			escaped = true
+		case c == '"':
+			inString = !inString
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // deepest is how deep the brackets of text may nest, strings not looked at.
 func deepest(text []byte) int { return bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")) }
 
@@ -75,7 +98,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, s := scanAny(text)
-		want, err := jsonAny(text)
+		want, err := jsonAny(strict(text))
 		if (err == nil) == s.failed() && deepest(text) < maxDepth {
 			t.Fatalf("%q: encoding/json says %v, the scanner %q at %d", text, err, s.reason, s.offset)
 		}
@@ -113,7 +136,11 @@ func TestScannerNamesTheFault(t *testing.T) {
 	f(`[1.]`, `']' where a digit should stand`, 3)
 	f(`"a`, "the body ends within a string", 2)
 	f(`"a\q"`, "a string holds an escape that JSON does not have", 2)
-	f("\"a\tb\"", "a string holds a control character that is not escaped", 2)
+	f("\"a\\\tb\"", "a string holds an escape that JSON does not have", 2)
+	f("\"a\tb", "the body ends within a string", 4)
+	f("\ufeff", "the body ends where a value should stand", 3)
+	f("[\ufeff]", "byte 0xef where a value should stand", 1)
+	f("[1,\t\v2]", "byte 0x0b where a value should stand", 4)
 	f("[1,\xff]", "byte 0xff where a value should stand", 3)
 	f(`[] []`, "the JSON value has ended, but the body goes on", 3)
 }
@@ -179,6 +206,23 @@ func TestInvalidBytesGrow(t *testing.T) {
 	if got := s.str(); got != strings.Repeat("\ufffd", n) || !s.sanitised {
 		t.Errorf("%d bytes, sanitised %v", len(got), s.sanitised)
 	}
+}
+
+// TestControlCharactersThatAreNotEscaped: what is otherwise JSON is read, and
+// who reads it is told.
+func TestControlCharactersThatAreNotEscaped(t *testing.T) {
+	f := func(text, want string, sanitised bool) {
+		t.Helper()
+		v, s := scanAny([]byte(text))
+		if v != want || s.failed() || s.sanitised != sanitised {
+			t.Errorf("%q: %q (%s), sanitised %v", text, v, s.reason, s.sanitised)
+		}
+	}
+	f("\"two\nlines\"", "two\nlines", true)
+	f("\"\x00\x1b[31m\t\\u0041\r\n\"", "\x00\x1b[31m\tA\r\n", true)
+	f("\"\x01\xff\"", "\x01\ufffd", true)
+	f(`"two\nlines"`, "two\nlines", false)
+	f("\ufeff\"marked\"", "marked", false)
 }
 
 // TestPlainStopsAtEveryByte puts each byte at each place of two words.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -19,8 +20,15 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
-func serverFlag(fs *pflag.FlagSet, server *string) {
-	fs.StringVar(server, "server", "http://127.0.0.1:9099", "the running Winnow to ask")
+// client asks a running Winnow.
+type client struct {
+	server    string
+	tokenFile string
+}
+
+func (c *client) flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.server, "server", "http://127.0.0.1:9099", "the running Winnow to ask")
+	fs.StringVar(&c.tokenFile, "server.token-file", "", "file with a token of winnow.access, where the server asks who calls")
 }
 
 func logFlags(fs *pflag.FlagSet, level, format *string) {
@@ -28,17 +36,23 @@ func logFlags(fs *pflag.FlagSet, level, format *string) {
 	fs.StringVar(format, "log.format", "logfmt", "logfmt or json")
 }
 
-// get asks a running Winnow.
-func get(ctx context.Context, server, path string) ([]byte, error) {
-	base, err := url.Parse(server)
+func (c *client) get(ctx context.Context, path string) ([]byte, error) {
+	base, err := url.Parse(c.server)
 	if err != nil || base.Host == "" {
-		return nil, usageError{fmt.Errorf("--server %q: want a URL, as http://127.0.0.1:9099", server)}
+		return nil, usageError{fmt.Errorf("--server %q: want a URL, as http://127.0.0.1:9099", c.server)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.server, "/")+path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if c.tokenFile != "" {
+		token, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("--server.token-file: %w", err)
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

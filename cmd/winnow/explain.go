@@ -7,13 +7,13 @@ import (
 )
 
 func explainCommand() *cobra.Command {
-	var server string
+	var from client
 	c := &cobra.Command{
 		Use: "explain FINGERPRINT|INCIDENT", Short: "Say what became of an alert or an incident, and why",
 		Example: "  winnow explain v1:0123456789abcdef\n  winnow explain INC-42",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := get(cmd.Context(), server, "/api/v1/explain/"+url.PathEscape(args[0]))
+			body, err := from.get(cmd.Context(), "/api/v1/explain/"+url.PathEscape(args[0]))
 			if err != nil {
 				return err
 			}
@@ -21,6 +21,6 @@ func explainCommand() *cobra.Command {
 			return err
 		},
 	}
-	serverFlag(c.Flags(), &server)
+	from.flags(c.Flags())
 	return c
 }

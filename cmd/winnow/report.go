@@ -12,19 +12,20 @@ import (
 )
 
 func reportCommand() *cobra.Command {
-	var server, output string
+	var from client
+	var output string
 	var top int
 	c := &cobra.Command{
 		Use: "report", Short: "Show what came in, what became of it, and what that cost", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			body, err := get(cmd.Context(), server, fmt.Sprintf("/api/v1/report?top=%d", top))
+			body, err := from.get(cmd.Context(), fmt.Sprintf("/api/v1/report?top=%d", top))
 			if err != nil {
 				return err
 			}
 			return printReport(cmd.OutOrStdout(), body, output)
 		},
 	}
-	serverFlag(c.Flags(), &server)
+	from.flags(c.Flags())
 	c.Flags().StringVarP(&output, "output", "o", "text", "text, markdown or json")
 	c.Flags().IntVar(&top, "top", 10, "rules and services to list")
 	return c

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/internal/access"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/logs"
 	"github.com/winnowhq/winnow/internal/node"
@@ -35,6 +36,7 @@ type serveFlags struct {
 	maxAge      time.Duration
 	listen      string
 	externalURL string
+	webConfig   string
 	open        bool
 	logLevel    string
 	logFormat   string
@@ -60,7 +62,8 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	fs.IntVar(&f.replicas, "nats.replicas", 1, "replicas of the streams, with --nats.url")
 	fs.StringVar(&f.listen, "web.listen-address", "127.0.0.1:9099", "address to serve on")
 	fs.StringVar(&f.externalURL, "web.external-url", "", "where people find this server; pages link to it (default: the listen address)")
-	fs.BoolVar(&f.open, "web.allow-unauthenticated", false, "serve without authentication beyond loopback: whoever reaches the address can read alerts and send some")
+	fs.StringVar(&f.webConfig, "web.config.file", "", "TLS, users and headers, in the format of Prometheus' exporter-toolkit")
+	fs.BoolVar(&f.open, "web.allow-unauthenticated", false, "listen beyond loopback though whoever reaches the address can read alerts or send some")
 	logFlags(fs, &f.logLevel, &f.logFormat)
 	return c
 }
@@ -71,9 +74,6 @@ func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
 		return usageError{err}
 	}
 	defer log.Sync()
-	if !f.open && !loopback(f.listen) {
-		return usageError{fmt.Errorf("--web.listen-address %s is reachable from other machines and nobody would have to authenticate: listen on 127.0.0.1, or say --web.allow-unauthenticated", f.listen)}
-	}
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return err
@@ -87,25 +87,40 @@ func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log.Info("Listening on", zap.String("address", listener.Addr().String()), zap.String("version", version))
-	return run(ctx, n, listener, log)
+	server := newServer(n.Handler(), o)
+	if server.TLSConfig == nil && !loopback(f.listen) {
+		log.Warn("credentials and alerts cross the network in clear text: put tls_server_config into --web.config.file, or a proxy with TLS before this")
+	}
+	log.Info("Listening on", zap.String("address", listener.Addr().String()), zap.String("version", version), zap.Bool("tls", server.TLSConfig != nil))
+	return run(ctx, n, server, listener, log)
 }
 
 func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (node.Options, error) {
+	reg := prometheus.NewRegistry()
+	guard := access.Options{WebConfigFile: f.webConfig, Registerer: reg}
+	if !f.open && !loopback(f.listen) {
+		guard.Exposed = "--web.listen-address " + f.listen
+	}
+	gate, err := access.New(guard)
+	if err != nil {
+		return node.Options{}, err
+	}
 	if f.externalURL == "" {
 		f.externalURL = "http://" + addr.String()
+		if gate.TLS() != nil {
+			f.externalURL = "https://" + addr.String()
+		}
 	}
 	external, err := url.Parse(f.externalURL)
 	if err != nil || external.Host == "" {
 		return node.Options{}, usageError{fmt.Errorf("--web.external-url %q: want an absolute URL", f.externalURL)}
 	}
-	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o := node.Options{
 		Load: func() (*config.Config, error) { return loadConfig(f.configFile) }, ExternalURL: external, Version: version,
 		Stream:      stream.Options{Dir: f.storagePath, MaxBytes: f.maxBytes, MaxAge: f.maxAge},
 		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
-		Stdout:      stdout, Logger: log, Registerer: reg, Gatherer: reg,
+		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
 	if f.natsURL != "" {
 		o.Stream = stream.Options{URL: f.natsURL, Credentials: f.natsCreds, Replicas: f.replicas, MaxBytes: f.maxBytes, MaxAge: f.maxAge}
@@ -128,22 +143,36 @@ const (
 	idleTimeout     = 5 * time.Minute
 	maxHeaderBytes  = 64 << 10
 	shutdownTimeout = 10 * time.Second
+	maxStreams      = 100 // of one HTTP/2 connection
 )
 
+// newServer bounds what connections may cost.
+func newServer(h http.Handler, o node.Options) *http.Server {
+	return &http.Server{
+		Handler: h, TLSConfig: o.Access.TLS(), ConnState: access.NewConnections(0, o.Registerer).State,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}, ErrorLog: zap.NewStdLog(o.Logger),
+	}
+}
+
+// accept serves what comes in at listener.
+func accept(server *http.Server, listener net.Listener) error {
+	if server.TLSConfig != nil {
+		return server.ServeTLS(listener, "", "")
+	}
+	return server.Serve(listener)
+}
+
 // run serves until a signal or the end of ctx, then stops in order.
-func run(ctx context.Context, n *node.Node, listener net.Listener, log *zap.Logger) error {
+func run(ctx context.Context, n *node.Node, server *http.Server, listener net.Listener, log *zap.Logger) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	server := &http.Server{
-		Handler: n.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: zap.NewStdLog(log),
-	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- accept(server, listener) }()
 
 	var cause error
 	for running := true; running; {

@@ -1,8 +1,8 @@
 // Package web serves what Winnow has to say over HTTP: the doors of the sources,
 // health, metrics, the noise report and the explanation of an alert.
 //
-// It decides who may call what: every route declares a scope. It never touches
-// the state of a shard but through the engine's queries.
+// Every route declares a scope, and package access decides who may call it. It
+// never touches the state of a shard but through the engine's queries.
 package web
 
 import (
@@ -19,18 +19,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/access"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/stream"
-)
-
-// Scopes of the routes beside ingest.ScopeIngest. They are declared for each
-// route; until users and roles exist, the listener's own rule guards them: it
-// is on loopback, or was told by name to be open.
-const (
-	ScopeOpen  ingest.Scope = "open"  // health: says nothing about anybody's alerts
-	ScopeRead  ingest.Scope = "read"  // alerts, incidents, reports, metrics
-	ScopeAdmin ingest.Scope = "admin" // changes what is in force
 )
 
 // Options of a Server.
@@ -39,6 +31,9 @@ type Options struct {
 	Stream     *stream.Stream
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
+
+	// Access guards every route. Required.
+	Access *access.Gate
 
 	// Reload reads the configuration again.
 	Reload func(context.Context) error
@@ -67,15 +62,15 @@ func New(o Options) *Server {
 	s := &Server{opts: o}
 	s.registerMetrics()
 	s.own = []ingest.Route{
-		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
-		{Method: http.MethodGet, Pattern: "/-/ready", Scope: ScopeOpen, Handler: http.HandlerFunc(s.ready)},
-		{Method: http.MethodPost, Pattern: "/-/reload", Scope: ScopeAdmin, Handler: http.HandlerFunc(s.reload)},
-		{Method: http.MethodGet, Pattern: "/metrics", Scope: ScopeRead, Handler: promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})},
-		{Method: http.MethodGet, Pattern: "/api/v1/report", Scope: ScopeRead, Handler: http.HandlerFunc(s.report)},
-		{Method: http.MethodGet, Pattern: "/api/v1/incidents", Scope: ScopeRead, Handler: http.HandlerFunc(s.incidents)},
-		{Method: http.MethodGet, Pattern: "/api/v1/explain/{id}", Scope: ScopeRead, Handler: http.HandlerFunc(s.explain)},
-		{Method: http.MethodGet, Pattern: "/api/v1/status", Scope: ScopeRead, Handler: http.HandlerFunc(s.status)},
-		{Method: http.MethodGet, Pattern: "/{$}", Scope: ScopeOpen, Handler: http.HandlerFunc(s.front)},
+		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
+		{Method: http.MethodGet, Pattern: "/-/ready", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.ready)},
+		{Method: http.MethodPost, Pattern: "/-/reload", Scope: access.ScopeAdmin, Handler: http.HandlerFunc(s.reload)},
+		{Method: http.MethodGet, Pattern: "/metrics", Scope: access.ScopeRead, Handler: promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})},
+		{Method: http.MethodGet, Pattern: "/api/v1/report", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.report)},
+		{Method: http.MethodGet, Pattern: "/api/v1/incidents", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.incidents)},
+		{Method: http.MethodGet, Pattern: "/api/v1/explain/{id}", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.explain)},
+		{Method: http.MethodGet, Pattern: "/api/v1/status", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.status)},
+		{Method: http.MethodGet, Pattern: "/{$}", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.front)},
 	}
 	return s
 }
@@ -85,7 +80,7 @@ func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
 	routes := slices.Concat(doors, s.own)
 	mux := http.NewServeMux()
 	for _, r := range routes {
-		mux.Handle(r.Method+" "+r.Pattern, r.Handler)
+		mux.Handle(r.Method+" "+r.Pattern, s.opts.Access.Guard(r.Scope, r.Handler))
 	}
 	s.config.Store(c)
 	s.routes.Store(&routes)
@@ -96,7 +91,10 @@ func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
 // Routes is the table of routes in force.
 func (s *Server) Routes() []ingest.Route { return *s.routes.Load() }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Load().ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.opts.Access.Harden(w.Header())
+	s.mux.Load().ServeHTTP(w, r)
+}
 
 func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
 	if err := s.opts.Stream.Health(); err != nil {

@@ -1,0 +1,236 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server/ats"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+func TestMain(m *testing.M) {
+	ats.Register() // see internal/stream
+	os.Exit(m.Run())
+}
+
+// post is a guard over a real log, with a pager that remembers.
+type post struct {
+	t     *testing.T
+	log   *stream.Stream
+	desk  *Desk
+	guard *Guard
+	seq   uint64
+
+	mu     sync.Mutex
+	pages  []string
+	broken bool
+}
+
+func watch(t *testing.T, f func(t *testing.T, p *post)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &post{t: t, log: s, desk: NewDesk()}
+		root := &Route{Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}}
+		p.guard = New(Options{Read: s.ReadLogSince, Desk: p.desk, Send: p.send, Sent: func(context.Context, alert.Fingerprint, []string) {}}, root)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { p.guard.Run(ctx); close(done) }()
+		f(t, p)
+		cancel()
+		<-done
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (p *post) send(_ context.Context, receiver, key string, a *alert.Alert, _ int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken {
+		return errors.New("refused")
+	}
+	p.pages = append(p.pages, receiver+" "+key+" "+a.Labels.Get("pod"))
+	return nil
+}
+
+func (p *post) paged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := slices.Clone(p.pages)
+	p.pages = nil
+	return strings.Join(out, ", ")
+}
+
+func (p *post) fire(severity, pod string, status alert.Status) alert.Fingerprint {
+	p.t.Helper()
+	a := alert.Alert{Status: status, Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: pod}, {Name: "severity", Value: severity}}}
+	a.Fingerprint = a.Labels.Fingerprint()
+	if err := p.log.Append(p.t.Context(), &ingest.Batch{Source: "test", Alerts: []alert.Alert{a}}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.seq++
+	return a.Fingerprint
+}
+
+func (p *post) want(what, want string) {
+	p.t.Helper()
+	if got := p.paged(); got != want {
+		p.t.Errorf("%s: paged %q, want %q", what, got, want)
+	}
+}
+
+const keyA = `oncall {}:{alertname="A"}#critical`
+
+func TestPagesWhatNobodyDecidedAbout(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.fire("critical", "a", alert.Firing)
+		p.fire("warning", "b", alert.Firing)
+		time.Sleep(CriticalWithin - 2*time.Second)
+		p.want("before its time", "")
+		time.Sleep(4 * time.Second)
+		p.want("a critical", keyA+" a")
+		p.fire("error", "c", alert.Firing)
+		time.Sleep(ErrorWithin + 2*time.Second)
+		p.want("an error", `oncall {}:{alertname="A"}#error c`)
+	})
+}
+
+func TestIsQuietAboutWhatIsDecided(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		f := p.fire("critical", "a", alert.Firing)
+		p.desk.Pending(f, alert.TimeOf(time.Now().Add(5*time.Minute)))
+		p.desk.Applied(p.seq)
+		time.Sleep(5 * time.Minute)
+		p.want("while it is pending", "")
+		p.desk.Settled(f)
+		time.Sleep(time.Hour)
+		p.want("once it is settled", "")
+		if n := p.guard.Waiting(); n != 0 {
+			t.Errorf("%d alerts are watched still", n)
+		}
+	})
+}
+
+func TestPagesWhatIsPendingForTooLong(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		f := p.fire("critical", "a", alert.Firing)
+		p.desk.Pending(f, alert.TimeOf(time.Now().Add(30*time.Second)))
+		p.desk.Applied(p.seq)
+		time.Sleep(30*time.Second + grace + 2*time.Second)
+		p.want("past its time", keyA+" a")
+	})
+}
+
+func TestWhatIsOverNeedsNobody(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.fire("critical", "a", alert.Firing)
+		time.Sleep(10 * time.Second)
+		p.fire("critical", "a", alert.Resolved)
+		time.Sleep(10 * time.Minute)
+		p.want("resolved meanwhile", "")
+	})
+}
+
+func TestGoesOnTryingUntilSomebodyHears(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.broken = true
+		p.fire("critical", "a", alert.Firing)
+		time.Sleep(time.Hour)
+		p.want("nobody listens", "")
+		p.mu.Lock()
+		p.broken = false
+		p.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		p.want("somebody does", keyA+" a")
+	})
+}
+
+func TestStormIsPagedAtAPaceAndNobodyIsForgotten(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		const n = 3 * PagesPerMinute
+		for i := range n {
+			p.fire("critical", fmt.Sprint(i), alert.Firing)
+		}
+		time.Sleep(CriticalWithin + 2*time.Second)
+		if got := strings.Count(p.paged(), keyA); got != PagesPerMinute {
+			t.Errorf("%d pages at once, want %d", got, PagesPerMinute)
+		}
+		time.Sleep(3 * time.Minute)
+		if got := strings.Count(p.paged(), keyA); got != n-PagesPerMinute {
+			t.Errorf("%d pages later, want the other %d", got, n-PagesPerMinute)
+		}
+	})
+}
+
+func TestHurry(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.fire("critical", "a", alert.Firing)
+		time.Sleep(2 * time.Second)
+		p.guard.Hurry(true)
+		time.Sleep(2 * time.Second)
+		p.want("at once", keyA+" a")
+	})
+}
+
+func TestWatchesWhatCameJustBeforeItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &post{t: t, log: s, desk: NewDesk()}
+		p.fire("critical", "a", alert.Firing)
+		time.Sleep(50 * time.Second) // a crash, and a start that takes its time
+		p.guard = New(Options{Read: s.ReadLogSince, Desk: p.desk, Send: p.send, Sent: func(context.Context, alert.Fingerprint, []string) {}}, &Route{Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { p.guard.Run(ctx); close(done) }()
+		time.Sleep(grace + 3*time.Second)
+		p.want("within the time it had left", keyA+" a")
+		cancel()
+		<-done
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRoutesAsTheCoreDoes(t *testing.T) {
+	m, err := alert.NewMatcher("team", alert.Equal, "db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Route{Key: "{}", Receiver: "root", Routes: []Route{
+		{Key: "1", Receiver: "both", Continue: true, Matchers: alert.Matchers{m}},
+		{Key: "2", Receiver: "db", Matchers: alert.Matchers{m}, GroupByAll: true},
+		{Key: "3", Receiver: "never", Matchers: alert.Matchers{m}},
+	}}
+	f := func(team, want string) {
+		t.Helper()
+		var got []string
+		for _, x := range r.match(nil, alert.Labels{{Name: "team", Value: team}}) {
+			got = append(got, x.Receiver)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("team %s: %s, want %s", team, s, want)
+		}
+	}
+	f("db", "both db")
+	f("web", "root")
+}

@@ -24,14 +24,20 @@ const (
 	// and who was wrong. At the limit the oldest goes, and costs bcrypt again.
 	rememberedPasswords = 1024
 
+	// After a wrong password bcrypt rests for a multiple of the time that it
+	// took, so that guessing costs at most a quarter of a core. Whoever is right
+	// makes nobody wait.
+	restFactor = 3
+	maxRest    = 500 * time.Millisecond
+
 	// maxBcryptCost takes about a second, during which nobody else can log in.
 	maxBcryptCost = 14
 )
 
 var errBusy = errors.New("access: busy")
 
-// passwords compares passwords with bcrypt on one core at most, and remembers
-// how that ended. Right and wrong ones are kept apart: a flood of wrong ones
+// passwords compares passwords with bcrypt, one at a time, and remembers how that
+// ended. Right and wrong ones are kept apart: a flood of wrong ones
 // does not make anybody who was right wait.
 type passwords struct {
 	key   [sha256.Size]byte // of this process
@@ -80,15 +86,21 @@ func (p *passwords) compare(ctx context.Context, name, password string, hash []b
 	}
 	select {
 	case p.core <- struct{}{}:
-		defer func() { <-p.core }()
 	case <-ctx.Done():
 		return false, errBusy
 	}
 	if right, known := p.recall(d); known { // another request of theirs has just paid for it
+		<-p.core
 		return right, nil
 	}
+	start := time.Now()
 	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
 	p.remember(d, right)
+	if right {
+		<-p.core
+	} else {
+		time.AfterFunc(min(restFactor*time.Since(start), maxRest), func() { <-p.core })
+	}
 	return right, nil
 }
 

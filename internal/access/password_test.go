@@ -23,8 +23,7 @@ func TestPasswords(t *testing.T) {
 	f("wrong", "u", "wrong", right, false)
 	f("another hash", "u", "right", other, false)
 
-	// From here on nobody may compute.
-	p.core <- struct{}{}
+	p.core <- struct{}{} // from here on nobody may compute
 	for range passwordQueue {
 		p.queue <- struct{}{}
 	}

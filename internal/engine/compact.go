@@ -83,6 +83,7 @@ func (e *Engine) snapshot(ctx context.Context, m mark) error {
 	default:
 		from = s.seq + 1
 	}
+	s.poison = e.poisoned.list()
 	if err := e.replay(ctx, s, from, m.seq); err != nil {
 		return err
 	}

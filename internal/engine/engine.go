@@ -37,6 +37,10 @@ type Options struct {
 	// may have handed on the same one already.
 	Deliver func(ctx context.Context, n *correlate.Notification, again bool)
 
+	// Poisoned is told of a message that breaks the core each time, once it has
+	// been given up. Its alerts are for somebody else to page.
+	Poisoned func(m *stream.Message, err error)
+
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.
 	Desk Desk
@@ -88,6 +92,11 @@ type Engine struct {
 	epoch     uint64
 	committed commitPoint
 	outbox    struct{ seq, counter uint64 }
+
+	poisoned *poisoned
+	probe    func(*frame.Event)
+	breaks   int // of the core, in a row, on the message breaking
+	breaking uint64
 
 	readFrom    uint64 // the first message that the shard has not applied
 	padTo       uint64 // the highest number that messages of the log have had
@@ -154,6 +163,10 @@ func (e *Engine) recover(ctx context.Context) error {
 
 // restore makes the shard of the newest snapshot, or a new one.
 func (e *Engine) restore(held *stream.Extent) error {
+	var err error
+	if e.poisoned, err = loadPoison(e.opts.SnapshotDir); err != nil {
+		e.fault("the list of messages that break the core cannot be read", err)
+	}
 	shard, faults, err := snapshots{e.opts.SnapshotDir}.newest()
 	for _, f := range faults {
 		e.fault("a snapshot is damaged", f)
@@ -165,7 +178,8 @@ func (e *Engine) restore(held *stream.Extent) error {
 		if shard, err = NewShard(e.opts.Policy); err != nil {
 			return err
 		}
-		e.shard, e.readFrom = shard, held.First
+		e.adopt(shard)
+		e.readFrom = held.First
 		return nil
 	}
 	e.snapshotSeq = shard.seq
@@ -180,7 +194,8 @@ func (e *Engine) restore(held *stream.Extent) error {
 		e.fault("the log has lost its beginning", fmt.Errorf("it begins at message %d, the snapshot ends at %d", held.First, shard.seq))
 		shard.seq = held.First - 1
 	}
-	e.shard, e.readFrom = shard, shard.seq+1
+	e.adopt(shard)
+	e.readFrom = shard.seq + 1
 	return nil
 }
 

@@ -371,3 +371,48 @@ func TestSameSeedSameBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestPoisonIsGivenUp has an alert that breaks the core: after three tries its
+// message is passed over, in this life and the next, and the others go on.
+func TestPoisonIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		breaks := 0
+		poison := func(e *frame.Event) {
+			for i := range e.Alerts {
+				if e.Alerts[i].Labels.Get("pod") == "poison" {
+					breaks++
+					panic("poison")
+				}
+			}
+		}
+		l := beginIn(t, dir)
+		var given []uint64
+		l.engine.opts.Poisoned = func(m *stream.Message, _ error) { given = append(given, m.Seq) }
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+			t.Fatal(err)
+		}
+		l.post(alert.Firing, "a")
+		time.Sleep(time.Minute)
+		l.post(alert.Firing, "poison")
+		l.post(alert.Firing, "b")
+		time.Sleep(10 * time.Minute)
+		if breaks != maxBreaks || len(given) != 1 {
+			t.Errorf("the core broke %d times, %d messages were given up; want %d and 1", breaks, len(given), maxBreaks)
+		}
+		want(t, "the others", l.seen(), "INC-1 page A/a; INC-1 update A/a,A/b")
+		want(t, "accounts", l.balance(), "E=3 O=2 I=1 N=2 P=1 pending=0 swallowed=0")
+		l.end()
+
+		l = beginIn(t, dir)
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		want(t, "accounts in the next life", l.balance(), "E=3 O=2 I=1 N=2 P=1 pending=0 swallowed=0")
+		if breaks != maxBreaks {
+			t.Errorf("it broke the next life too")
+		}
+		l.end()
+	})
+}

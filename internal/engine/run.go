@@ -126,7 +126,10 @@ func (e *Engine) schedule(due *time.Timer) {
 
 // step applies one message and commits what it decided.
 func (e *Engine) step(ctx context.Context, m *stream.Message) error {
-	outputs := e.shard.Apply(m)
+	outputs, err := e.apply(ctx, m)
+	if err != nil {
+		return err
+	}
 	e.stats.Messages.Add(1)
 	e.stats.Applied.Store(m.Seq)
 	for _, f := range e.shard.Faults() {

@@ -30,6 +30,10 @@ type Shard struct {
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
 	faults      []error
+
+	// poison are messages that broke the core before; they are passed over.
+	poison map[uint64]bool
+	probe  func(*frame.Event) // for tests: breaks the core
 }
 
 type notificationID struct {
@@ -77,6 +81,9 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	}
 	s.now, s.seq = max(s.now, m.At), m.Seq
 	s.Core.At(m.Seq)
+	if s.poison[m.Seq] {
+		return s.passOver()
+	}
 	advanced := false
 	counter, err := s.decoder.Decode(m.Data, func(e *frame.Event) error {
 		if e.Kind == frame.Resume { // before the timers of the time that was missed
@@ -86,6 +93,9 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 		if !advanced {
 			s.Core.Advance(&s.out, s.now)
 			advanced = true
+		}
+		if s.probe != nil {
+			s.probe(e)
 		}
 		if err := s.apply(e); err != nil {
 			s.fault(m.Seq, err)
@@ -104,12 +114,25 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 		s.counter++ // the one that could not be read
 	}
 	s.Core.Advance(&s.out, s.now)
+	return s.enter()
+}
+
+// passOver lets time pass as the message says, and nothing else of it happen.
+func (s *Shard) passOver() []correlate.Notification {
+	s.Core.Advance(&s.out, s.now)
+	s.Core.Quarantine(&s.out, s.now, "(unknown)", "the core broke on its message")
+	s.counter++
+	return s.enter()
+}
+
+// enter writes what was decided into the books.
+func (s *Shard) enter() []correlate.Notification {
 	for i := range s.out.Rows {
 		s.Ledger.Fold(&s.out.Rows[i])
 	}
 	for i := range s.out.Notifications {
 		n := &s.out.Notifications[i]
-		s.undelivered[notificationID{n.Incident, n.Revision}] = m.Seq
+		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq
 	}
 	return s.out.Notifications
 }

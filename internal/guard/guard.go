@@ -107,6 +107,7 @@ type watched struct {
 	alert  alert.Alert
 	seq    uint64
 	pageBy time.Time
+	forced bool // whatever the desk says
 }
 
 // Guard watches one log. Its methods are safe for concurrent use.
@@ -138,6 +139,13 @@ func (g *Guard) SetRoute(r *Route) { g.route.Store(r) }
 // Hurry has everything that is watched paged at once, and what comes too, until
 // it is called with false: for a core that is known to be broken.
 func (g *Guard) Hurry(on bool) { g.hurry.Store(on) }
+
+// Force has an alert paged at the next look, whatever is known of it.
+func (g *Guard) Force(a *alert.Alert, seq uint64) {
+	g.mu.Lock()
+	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: time.Now(), forced: true}
+	g.mu.Unlock()
+}
 
 // Paged counts the alerts that the guard has paged.
 func (g *Guard) Paged() uint64 { return g.paged.Load() }
@@ -254,6 +262,8 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 	for f, w := range g.waiting {
 		known, until := g.opts.Desk.standing(f, w.seq)
 		switch {
+		case w.forced:
+			overdue = append(overdue, w)
 		case known && until == 0:
 			delete(g.waiting, f)
 		case known && !hurry:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,6 +15,7 @@ import (
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/guard"
 	"github.com/winnowhq/winnow/internal/selfalert"
+	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/sinks"
 )
 
@@ -71,6 +73,23 @@ func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []str
 		if _, err := n.stream.AppendEvents(ctx, e); err != nil {
 			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
 		}
+	}
+}
+
+// poisoned has the alerts of a message that breaks the core paged as they came.
+func (n *Node) poisoned(m *stream.Message, broke error) {
+	n.alarm.Raise(selfalert.CoreFailed, fmt.Sprintf("log message %d: %v", m.Seq, broke))
+	var d frame.Decoder
+	_, err := d.Decode(m.Data, func(e *frame.Event) error {
+		for i := range e.Alerts {
+			if a := &e.Alerts[i]; a.Status == alert.Firing && a.Labels.Severity().Rank() >= alert.Warning {
+				n.guard.Force(a, m.Seq)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		n.log.Error("a message that breaks the core cannot be read by others either", zap.Uint64("seq", m.Seq), zap.Error(err))
 	}
 }
 

@@ -147,7 +147,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.engine, err = engine.New(ctx, engine.Options{
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
-		Fault: func(err error) { n.alarm.Raise(selfalert.LogDamaged, err.Error()) },
+		Poisoned: n.poisoned,
+		Fault:    func(err error) { n.alarm.Raise(selfalert.LogDamaged, err.Error()) },
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/stream"
+)
+
+// maxBreaks is how often a message may break the core before it is given up.
+const maxBreaks = 3
+
+// poisonFile lists the messages that were given up, so that no later life and
+// no replay breaks on them again.
+const poisonFile = "poison.json"
+
+// poisoned is that list. The snapshots' goroutine reads it too.
+type poisoned struct {
+	mu   sync.Mutex
+	dir  string // none is kept on disk when it is empty
+	seqs map[uint64]bool
+}
+
+func loadPoison(dir string) (*poisoned, error) {
+	p := &poisoned{dir: dir, seqs: map[uint64]bool{}}
+	if dir == "" {
+		return p, nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, poisonFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return p, err
+	}
+	var seqs []uint64
+	if err := json.Unmarshal(b, &seqs); err != nil {
+		return p, fmt.Errorf("%s: %w", poisonFile, err)
+	}
+	for _, seq := range seqs {
+		p.seqs[seq] = true
+	}
+	return p, nil
+}
+
+func (p *poisoned) list() map[uint64]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seqs)
+}
+
+func (p *poisoned) add(seq uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seqs[seq] = true
+	if p.dir == "" {
+		return nil
+	}
+	seqs := make([]uint64, 0, len(p.seqs))
+	for seq := range p.seqs { // order: a list of numbers is the same list in any order
+		seqs = append(seqs, seq)
+	}
+	b, err := json.Marshal(seqs)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(p.dir, poisonFile), b)
+}
+
+// adopt makes s the engine's shard.
+func (e *Engine) adopt(s *Shard) {
+	s.poison, s.probe = e.poisoned.list(), e.probe
+	e.shard = s
+}
+
+// apply feeds the shard. A message that breaks the core leaves it in pieces: it
+// is made anew as it was before, and tries again. What breaks it each time is
+// given up and handed to Poisoned.
+func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Notification, error) {
+	for {
+		outputs, broke := e.try(m)
+		if broke == nil {
+			return outputs, nil
+		}
+		if e.breaking != m.Seq {
+			e.breaking, e.breaks = m.Seq, 0
+		}
+		e.breaks++
+		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, e.breaks, maxBreaks, broke))
+		if e.breaks >= maxBreaks {
+			if err := e.poisoned.add(m.Seq); err != nil {
+				e.fault("a message is passed over only until the next start", err)
+			}
+			if e.opts.Poisoned != nil {
+				e.opts.Poisoned(m, broke)
+			}
+		}
+		if err := e.rebuild(ctx, m.Seq-1); err != nil {
+			return nil, fmt.Errorf("engine: make the shard anew after the core broke on message %d: %w", m.Seq, err)
+		}
+	}
+}
+
+func (e *Engine) try(m *stream.Message) (outputs []correlate.Notification, broke error) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.log.Error("the core panicked", zap.Uint64("seq", m.Seq), zap.Any("panic", r), zap.Stack("stack"))
+			outputs, broke = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return e.shard.Apply(m), nil
+}
+
+// rebuild makes the shard anew as it was after message seq.
+func (e *Engine) rebuild(ctx context.Context, seq uint64) error {
+	s, _, err := snapshots{e.opts.SnapshotDir}.newest()
+	from := uint64(0)
+	switch {
+	case err == nil && s.seq <= seq:
+		from = s.seq + 1
+	case err == nil || errors.Is(err, errNoSnapshot):
+		held, err := e.opts.Stream.Log(ctx)
+		if err != nil {
+			return err
+		}
+		if s, err = NewShard(e.opts.Policy); err != nil {
+			return err
+		}
+		from = held.First
+	default:
+		return err
+	}
+	e.adopt(s)
+	return e.replay(ctx, s, from, seq)
+}

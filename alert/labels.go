@@ -49,6 +49,19 @@ func (ls Labels) Compare(o Labels) int {
 	return len(ls) - len(o)
 }
 
+// AppendOnly appends the labels of ls with these sorted names, or all of them.
+func (ls Labels) AppendOnly(dst Labels, names []string, all bool) Labels {
+	if all {
+		return append(dst, ls...)
+	}
+	for i := range ls {
+		if _, ok := slices.BinarySearch(names, ls[i].Name); ok {
+			dst = append(dst, ls[i])
+		}
+	}
+	return dst
+}
+
 // Sort sorts ls in place, drops empty values and, of a name that stands twice,
 // all but the last. It reports whether a name stood twice.
 func (ls *Labels) Sort() (duplicate bool) {

@@ -97,15 +97,7 @@ func (r *route) match(dst []*route, ls alert.Labels) []*route {
 
 // groupLabels appends the labels of ls that r groups by.
 func (r *route) groupLabels(dst, ls alert.Labels) alert.Labels {
-	if r.GroupByAll {
-		return append(dst, ls...)
-	}
-	for i := range ls {
-		if _, ok := slices.BinarySearch(r.GroupBy, ls[i].Name); ok {
-			dst = append(dst, ls[i])
-		}
-	}
-	return dst
+	return ls.AppendOnly(dst, r.GroupBy, r.GroupByAll)
 }
 
 // mutedBy names the interval that mutes r at t: one of its mute intervals, or,

@@ -10,7 +10,6 @@ package guard
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,12 +76,7 @@ func (r *Route) match(dst []*Route, ls alert.Labels) []*Route {
 
 // pageKey is the key under which the core would page for a.
 func (r *Route) pageKey(a *alert.Alert) string {
-	var group alert.Labels
-	for _, l := range a.Labels {
-		if _, ok := slices.BinarySearch(r.GroupBy, l.Name); ok || r.GroupByAll {
-			group = append(group, l)
-		}
-	}
+	group := a.Labels.AppendOnly(nil, r.GroupBy, r.GroupByAll)
 	return alert.PageKey(r.Key+":"+group.String(), a.Labels.Severity())
 }
 
@@ -114,12 +108,12 @@ type watched struct {
 type Guard struct {
 	opts  Options
 	route atomic.Pointer[Route]
-	hurry atomic.Bool
 	paged atomic.Uint64
 
 	mu      sync.Mutex
 	waiting map[alert.Fingerprint]*watched
 
+	pace sync.Mutex
 	sent map[string][]time.Time // raw pages of the last minute, by receiver
 }
 
@@ -136,10 +130,6 @@ func New(o Options, r *Route) *Guard {
 // SetRoute routes otherwise from now on.
 func (g *Guard) SetRoute(r *Route) { g.route.Store(r) }
 
-// Hurry has everything that is watched paged at once, and what comes too, until
-// it is called with false: for a core that is known to be broken.
-func (g *Guard) Hurry(on bool) { g.hurry.Store(on) }
-
 // Force has an alert paged at the next look, whatever is known of it.
 func (g *Guard) Force(a *alert.Alert, seq uint64) {
 	g.mu.Lock()
@@ -149,13 +139,6 @@ func (g *Guard) Force(a *alert.Alert, seq uint64) {
 
 // Paged counts the alerts that the guard has paged.
 func (g *Guard) Paged() uint64 { return g.paged.Load() }
-
-// Waiting counts the alerts that are watched.
-func (g *Guard) Waiting() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.waiting)
-}
 
 // Run watches until ctx ends.
 func (g *Guard) Run(ctx context.Context) {
@@ -256,7 +239,6 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 
 // inspect lets go of what is settled and pages what is overdue.
 func (g *Guard) inspect(ctx context.Context, now time.Time) {
-	hurry := g.hurry.Load()
 	var overdue []*watched
 	g.mu.Lock()
 	for f, w := range g.waiting {
@@ -266,13 +248,13 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 			overdue = append(overdue, w)
 		case known && until == 0:
 			delete(g.waiting, f)
-		case known && !hurry:
+		case known:
 			if due := until.Std().Add(grace); !due.Before(now) {
 				w.pageBy = due
 				continue
 			}
 			overdue = append(overdue, w)
-		case hurry || !w.pageBy.After(now):
+		case !w.pageBy.After(now):
 			overdue = append(overdue, w)
 		}
 	}
@@ -282,6 +264,6 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		g.page(ctx, w, len(overdue)-i-1, now)
+		g.page(ctx, w, len(overdue)-i-1)
 	}
 }

@@ -121,7 +121,9 @@ func TestIsQuietAboutWhatIsDecided(t *testing.T) {
 		p.desk.Settled(f)
 		time.Sleep(time.Hour)
 		p.want("once it is settled", "")
-		if n := p.guard.Waiting(); n != 0 {
+		p.guard.mu.Lock()
+		defer p.guard.mu.Unlock()
+		if n := len(p.guard.waiting); n != 0 {
 			t.Errorf("%d alerts are watched still", n)
 		}
 	})
@@ -178,11 +180,12 @@ func TestStormIsPagedAtAPaceAndNobodyIsForgotten(t *testing.T) {
 	})
 }
 
-func TestHurry(t *testing.T) {
+func TestForcedIsPagedWhateverTheDeskSays(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
-		p.fire("critical", "a", alert.Firing)
-		time.Sleep(2 * time.Second)
-		p.guard.Hurry(true)
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: "a"}, {Name: "severity", Value: "critical"}}}
+		a.Fingerprint = a.Labels.Fingerprint()
+		p.desk.Applied(100)
+		p.guard.Force(&a, 7)
 		time.Sleep(2 * time.Second)
 		p.want("at once", keyA+" a")
 	})

@@ -3,37 +3,25 @@ package guard
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
 )
 
 const sendTimeout = 5 * time.Second
 
 // page sends one alert to its receivers. One that no receiver took stays
 // watched and is tried again at the next look.
-func (g *Guard) page(ctx context.Context, w *watched, others int, now time.Time) {
-	var reached []string
-	for _, route := range g.route.Load().match(nil, w.alert.Labels) {
-		receiver := route.Receiver
-		if !g.mayPage(receiver, now) {
-			continue
-		}
-		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		err := g.opts.Send(sendCtx, receiver, route.pageKey(&w.alert), &w.alert, others)
-		cancel()
-		if err != nil {
-			g.opts.Logger.Error("the guard could not page", zap.String("receiver", receiver), zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Error(err))
-			continue
-		}
-		g.sent[receiver] = append(g.sent[receiver], now)
-		reached = append(reached, receiver)
-	}
+func (g *Guard) page(ctx context.Context, w *watched, others int) {
+	reached, _ := g.send(ctx, &w.alert, others)
 	if len(reached) == 0 {
 		return
 	}
-	g.paged.Add(1)
 	g.mu.Lock()
 	delete(g.waiting, w.alert.Fingerprint)
 	g.mu.Unlock()
@@ -42,11 +30,51 @@ func (g *Guard) page(ctx context.Context, w *watched, others int, now time.Time)
 	g.opts.Sent(ctx, w.alert.Fingerprint, reached)
 }
 
+// PageNow pages for an alert that could not be put into the log, while its
+// sender waits. It succeeds when each receiver that the routes lead to has it.
+func (g *Guard) PageNow(ctx context.Context, a *alert.Alert) error {
+	_, err := g.send(ctx, a, 0)
+	return err
+}
+
+// send brings an alert to its receivers and returns those that took it.
+func (g *Guard) send(ctx context.Context, a *alert.Alert, others int) (reached []string, err error) {
+	for _, route := range g.route.Load().match(nil, a.Labels) {
+		receiver := route.Receiver
+		if !g.mayPage(receiver) {
+			err = errors.Join(err, fmt.Errorf("guard: %d raw pages went to receiver %s within a minute; this one waits", PagesPerMinute, receiver))
+			continue
+		}
+		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
+		failed := g.opts.Send(sendCtx, receiver, route.pageKey(a), a, others)
+		cancel()
+		if failed != nil {
+			g.opts.Logger.Error("the guard could not page", zap.String("receiver", receiver), zap.Stringer("fingerprint", a.Fingerprint), zap.Error(failed))
+			err = errors.Join(err, failed)
+			continue
+		}
+		g.wentOut(receiver)
+		reached = append(reached, receiver)
+	}
+	if len(reached) > 0 {
+		g.paged.Add(1)
+	}
+	return reached, err
+}
+
 // mayPage keeps to PagesPerMinute.
-func (g *Guard) mayPage(receiver string, now time.Time) bool {
-	recent := slices.DeleteFunc(g.sent[receiver], func(t time.Time) bool { return now.Sub(t) >= time.Minute })
+func (g *Guard) mayPage(receiver string) bool {
+	g.pace.Lock()
+	defer g.pace.Unlock()
+	recent := slices.DeleteFunc(g.sent[receiver], func(t time.Time) bool { return time.Since(t) >= time.Minute })
 	g.sent[receiver] = recent
 	return len(recent) < PagesPerMinute
+}
+
+func (g *Guard) wentOut(receiver string) {
+	g.pace.Lock()
+	g.sent[receiver] = append(g.sent[receiver], time.Now())
+	g.pace.Unlock()
 }
 
 // sortByDue puts first what has waited longest; criticals first among equals.

@@ -73,6 +73,7 @@ type Node struct {
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
 	guard    *guard.Guard
+	forward  *forward
 	alarm    *selfalert.Raiser
 
 	receivers atomic.Pointer[sinks.Receivers]
@@ -157,6 +158,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.guard = guard.New(guard.Options{
 		Read: n.stream.ReadLogSince, Desk: desk, Send: n.sendRaw, Sent: n.sentRaw, Logger: n.log,
 	}, &route)
+	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
 	if err != nil {
 		return err
@@ -208,7 +210,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 }
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
-	return ingest.New(n.stream, ingest.Options{
+	return ingest.New(n.forward, ingest.Options{
 		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log,
 	})
 }

@@ -56,6 +56,7 @@ receivers:
 type site struct {
 	t       *testing.T
 	dir     string
+	log     stream.Options
 	text    string
 	pager   *sinktest.PagerDuty
 	network *sinktest.Network
@@ -65,7 +66,12 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), text: settings, pager: sinktest.NewPagerDuty()}
+	return newSiteWith(t, stream.Options{})
+}
+
+func newSiteWith(t *testing.T, log stream.Options) *site {
+	t.Helper()
+	s := &site{t: t, log: log, dir: t.TempDir(), text: settings, pager: sinktest.NewPagerDuty()}
 	s.network = sinktest.NewNetwork(s.pager)
 	t.Cleanup(func() { s.network.Close() })
 	s.start()
@@ -74,9 +80,10 @@ func newSite(t *testing.T) *site {
 
 func (s *site) start() {
 	s.t.Helper()
+	s.log.Dir = s.dir
 	n, err := Start(s.t.Context(), Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
-		Stream:      stream.Options{Dir: s.dir},
+		Stream:      s.log,
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
 	})
@@ -331,6 +338,50 @@ func TestRefusedPageGoesToTheFallback(t *testing.T) {
 			t.Errorf("it is over, and %v stand open", open)
 		}
 		s.stop()
+	})
+}
+
+// TestFullLogHandsCriticalsOn holds that a critical reaches somebody, or its
+// sender hears that it did not, when nothing can be written any more.
+func TestFullLogHandsCriticalsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteWith(t, stream.Options{MaxBytes: 96 << 10})
+		try := func(a sample) int {
+			rec := httptest.NewRecorder()
+			body := fmt.Sprintf(`[{"labels":{"alertname":%q,"cluster":"eu","pod":%q,"severity":%q}}]`, a.name, a.pod, a.severity)
+			s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/api/v2/alerts", strings.NewReader(body)))
+			return rec.Code
+		}
+		rng := rand.New(rand.NewPCG(1, 1))
+		full := false
+		for i := range 2000 {
+			if full = try(sample{"Filler", fmt.Sprintf("%d-%x-%x-%x-%x", i, rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()), "warning", false}) == http.StatusServiceUnavailable; full {
+				break
+			}
+		}
+		if !full {
+			t.Fatal("the log never filled up")
+		}
+		before := len(s.pager.Incidents())
+		if code := try(sample{name: "Down", pod: "1", severity: "critical"}); code != http.StatusOK {
+			t.Errorf("a critical that was paged is answered %d", code)
+		}
+		if code := try(sample{name: "Down", pod: "1", severity: "critical"}); code != http.StatusOK {
+			t.Errorf("sent again it is answered %d", code)
+		}
+		if n := len(s.pager.Incidents()) - before; n != 1 {
+			t.Errorf("%d incidents at the pager, want 1", n)
+		}
+		s.pager.Script(sinktest.Response{Status: http.StatusInternalServerError})
+		if code := try(sample{name: "Down", pod: "2", severity: "critical"}); code != http.StatusServiceUnavailable {
+			t.Errorf("a critical that nobody took is answered %d", code)
+		}
+		if !slices.Contains(s.node.alarm.Raised(), selfalert.LogUnavailable) {
+			t.Error("no self-alert says so")
+		}
+		if err := s.node.Stop(); err == nil {
+			t.Log("the full log took the last words after all")
+		}
 	})
 }
 

@@ -53,7 +53,7 @@ const (
 	outboxShare     = 4 // the outbox may hold a quarter of what the log may
 
 	apiTimeout     = 10 * time.Second
-	publishTimeout = 5 * time.Second
+	publishTimeout = 2 * time.Second // a sender waits for it, and for a page after it
 )
 
 // Stream is an open log and outbox.

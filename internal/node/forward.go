@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/selfalert"
+)
+
+const (
+	// forwardTimeout bounds what a sender waits for a page beyond the log's own
+	// time.
+	forwardTimeout = 5 * time.Second
+
+	// forwardMemory is how long an alert that was handed on is not handed on
+	// again: its sender goes on sending it.
+	forwardMemory = 10 * time.Minute
+
+	// maxForwarded bounds those that are remembered. One more may be paged
+	// again, under the key that it has.
+	maxForwarded = 16 << 10
+)
+
+// forward is the log as the doors see it. What the log does not take and must
+// be acted on goes to people while its sender waits: the sender is told that it
+// was accepted only when somebody has it.
+type forward struct {
+	node *Node
+	log  ingest.Log
+
+	mu   sync.Mutex
+	sent map[alert.Fingerprint]time.Time
+}
+
+func newForward(n *Node, log ingest.Log) *forward {
+	return &forward{node: n, log: log, sent: map[alert.Fingerprint]time.Time{}}
+}
+
+// Append implements ingest.Log.
+func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
+	err := f.log.Append(ctx, b)
+	if err == nil || !errors.Is(err, ingest.ErrUnavailable) {
+		return err
+	}
+	f.node.alarm.Raise(selfalert.LogUnavailable, err.Error())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
+	defer cancel()
+	all := len(b.Quarantined) == 0
+	for i := range b.Alerts {
+		a := &b.Alerts[i]
+		if a.Status == alert.Resolved || a.Labels.Severity() < alert.Error {
+			all = false // it can wait for its sender to come again
+			continue
+		}
+		all = f.page(ctx, a) && all
+	}
+	if all {
+		return nil
+	}
+	return err
+}
+
+// page hands on one alert; true when somebody has it.
+func (f *forward) page(ctx context.Context, a *alert.Alert) bool {
+	now := time.Now()
+	f.mu.Lock()
+	at, ok := f.sent[a.Fingerprint]
+	f.mu.Unlock()
+	if ok && now.Sub(at) < forwardMemory {
+		return true
+	}
+	if err := f.node.guard.PageNow(ctx, a); err != nil {
+		f.node.log.Error("the log takes nothing, and a critical alert could not be handed on", zap.Stringer("fingerprint", a.Fingerprint), zap.Error(err))
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.sent) >= maxForwarded {
+		for k, at := range f.sent { // order: whichever are old go
+			if now.Sub(at) >= forwardMemory {
+				delete(f.sent, k)
+			}
+		}
+	}
+	if len(f.sent) < maxForwarded {
+		f.sent[a.Fingerprint] = now
+	}
+	return true
+}

@@ -9,7 +9,6 @@ package guard
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +39,7 @@ const (
 	// waits for the next minute; each is named in the page of the ones before.
 	PagesPerMinute = 20
 
-	look  = time.Second
-	retry = 5 * time.Second
+	look = time.Second
 )
 
 // Route is a node of the routing tree, as much of it as leads to a receiver and
@@ -175,7 +173,7 @@ func (g *Guard) read(ctx context.Context) {
 		g.opts.Logger.Error("the guard cannot read the log", zap.Error(err))
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry):
+		case <-time.After(look):
 		}
 	}
 }
@@ -185,9 +183,6 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 	for {
 		m, err := r.Next()
 		if err != nil {
-			if errors.Is(err, stream.ErrClosed) {
-				err = ctx.Err()
-			}
 			return since, err
 		}
 		since = m.At.Std()
@@ -223,16 +218,15 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if w := g.waiting[a.Fingerprint]; w != nil {
-		w.seq = seq
+		w.seq = seq // sent again; its time runs from the first
 		return
 	}
-	now := time.Now()
 	pageBy := accepted.Add(within)
-	if earliest := now.Add(grace); pageBy.Before(earliest) {
+	if earliest := time.Now().Add(grace); pageBy.Before(earliest) {
 		pageBy = earliest
 	}
 	if len(g.waiting) >= MaxWatched {
-		pageBy = now
+		pageBy = time.Now()
 	}
 	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy}
 }

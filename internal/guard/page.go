@@ -53,7 +53,9 @@ func (g *Guard) send(ctx context.Context, a *alert.Alert, others int) (reached [
 			err = errors.Join(err, failed)
 			continue
 		}
-		g.wentOut(receiver)
+		g.pace.Lock()
+		g.sent[receiver] = append(g.sent[receiver], time.Now())
+		g.pace.Unlock()
 		reached = append(reached, receiver)
 	}
 	if len(reached) > 0 {
@@ -69,12 +71,6 @@ func (g *Guard) mayPage(receiver string) bool {
 	recent := slices.DeleteFunc(g.sent[receiver], func(t time.Time) bool { return time.Since(t) >= time.Minute })
 	g.sent[receiver] = recent
 	return len(recent) < PagesPerMinute
-}
-
-func (g *Guard) wentOut(receiver string) {
-	g.pace.Lock()
-	g.sent[receiver] = append(g.sent[receiver], time.Now())
-	g.pace.Unlock()
 }
 
 // sortByDue puts first what has waited longest; criticals first among equals.

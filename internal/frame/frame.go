@@ -26,11 +26,12 @@ package frame
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/s2"
+
+	"github.com/winnowhq/winnow/internal/wire"
 )
 
 const (
@@ -52,7 +53,7 @@ const MaxRawBytes = 64 << 20
 
 // ErrCorrupt is what every error about bytes that are not a whole, sound frame
 // wraps.
-var ErrCorrupt = errors.New("corrupt frame")
+var ErrCorrupt = wire.ErrCorrupt
 
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))

@@ -51,13 +51,33 @@ func (w *Writer) Bytes(b []byte) {
 // Reader reads what a Writer wrote. It keeps its first error; after one, all
 // that it reads is zero and every list is empty.
 type Reader struct {
-	b   []byte
-	at  int
-	err error
+	b    []byte
+	text string // the same bytes, to cut strings from; empty where each is copied
+	at   int
+	err  error
 }
 
 // NewReader reads b.
 func NewReader(b []byte) *Reader { return &Reader{b: b} }
+
+// NewTextReader reads b, most of which is strings that stay in use: they share
+// one copy of it.
+func NewTextReader(b []byte) *Reader { return &Reader{b: b, text: string(b)} }
+
+// Part reads a length and returns a Reader of as many bytes. It shares nothing
+// with r but the bytes.
+func (r *Reader) Part() Reader {
+	n := r.Count(1)
+	if r.err != nil {
+		return Reader{err: r.err}
+	}
+	p := Reader{b: r.b[r.at : r.at+n : r.at+n]}
+	if r.text != "" {
+		p.text = r.text[r.at : r.at+n]
+	}
+	r.at += n
+	return p
+}
 
 // Err is the first error.
 func (r *Reader) Err() error { return r.err }
@@ -165,4 +185,10 @@ func (r *Reader) Bytes() []byte {
 }
 
 // String reads a length and a string.
-func (r *Reader) String() string { return string(r.Bytes()) }
+func (r *Reader) String() string {
+	b := r.Bytes()
+	if r.text != "" && r.err == nil {
+		return r.text[r.at-len(b) : r.at]
+	}
+	return string(b)
+}

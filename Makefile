@@ -34,7 +34,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e ./...
+	go vet -tags invariants,e2e,sec ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -54,13 +54,21 @@ demo: ## play a storm through the whole pipeline and show what it did
 	go run ./cmd/winnow demo
 
 .PHONY: e2e
-e2e: ## the built binary, real ports, kill -9
-	go test -tags e2e -count=1 ./benchmarks/e2e/...
-	@echo "e2e: passed"
+e2e: ## the built binary behind a real Alertmanager, killed and reloaded; ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_E2E_FIGURES=$$figures go test -tags e2e -count=1 -v -timeout 20m ./benchmarks/e2e/...; \
+	cat "$$figures"
+
+.PHONY: sec
+sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	go test -tags sec -count=1 ./ingest ./internal/access ./internal/web; \
+	WINNOW_SEC_FIGURES=$$figures go test -tags sec -count=1 -run '^TestFlood$$' ./cmd/winnow; \
+	cat "$$figures"
 
 .PHONY: bench
-bench: ## benchmarks: BENCH is a pattern, BENCHTIME how long each
-	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each
+	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it

@@ -126,27 +126,72 @@ func receive(r *http.Request, room *room, l *Limits) (*body, error) {
 
 const minReadBytes = 512
 
-// fill reads src to its end or to limit bytes. length is what is expected, 0
-// where it is not known.
+// fill reads src to its end or to limit bytes, and keeps what it has read also
+// when it returns the error of src. length is what is expected, 0
+// where it is not known: then pieces are read and put together at the end, which
+// takes twice the body, where a buffer that doubles might take four times.
 func (b *body) fill(src io.Reader, limit, length int) error {
+	var pieces [][]byte // before b.text
+	before := 0
+	defer func() {
+		for _, p := range pieces {
+			b.room.give(cap(p))
+		}
+	}()
 	for {
-		if len(b.text) == cap(b.text) && !b.grow(min(max(2*cap(b.text), length+minReadBytes), limit+minReadBytes)) {
-			return errNoRoom
+		switch {
+		case len(b.text) < cap(b.text):
+		case before == 0 && len(b.text) <= length:
+			if !b.grow(length + minReadBytes) {
+				return errNoRoom
+			}
+		default:
+			n := min(max((before+len(b.text))/2, minPieceBytes), firstReadBytes, limit-before-len(b.text)+minReadBytes)
+			if !b.room.take(n) {
+				return errNoRoom
+			}
+			pieces, before = append(pieces, b.text), before+len(b.text)
+			b.text = make([]byte, 0, n)
 		}
 		n, err := src.Read(b.text[len(b.text):cap(b.text)])
 		b.text = b.text[:len(b.text)+n]
-		if len(b.text) > limit {
-			b.text = b.text[:limit]
+		if before+len(b.text) > limit {
+			b.text = b.text[:limit-before]
 			b.short = fmt.Sprintf("the body is larger than %d bytes: what comes after was not read", limit)
-			return nil
-		}
-		if err == io.EOF {
-			return nil
+			return b.join(pieces, limit)
 		}
 		if err != nil {
+			if joinErr := b.join(pieces, before+len(b.text)); joinErr != nil {
+				return joinErr
+			}
+			if err == io.EOF {
+				return nil
+			}
 			return err
 		}
 	}
+}
+
+// minPieceBytes is the least that is read at a time once the first buffer is
+// full.
+const minPieceBytes = 64 << 10
+
+// join puts the pieces before b.text, which come to n bytes with it.
+func (b *body) join(pieces [][]byte, n int) error {
+	if len(pieces) == 0 {
+		return nil
+	}
+	if !b.room.take(n) {
+		return errNoRoom
+	}
+	whole := make([]byte, 0, n)
+	for _, p := range pieces {
+		whole = append(whole, p...)
+	}
+	whole = append(whole, b.text...)
+	b.room.give(cap(b.text))
+	b.text = whole
+	return nil
 }
 
 // inflate reads src, which is compressed with gzip. A body that only claims to

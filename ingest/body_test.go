@@ -116,6 +116,37 @@ func TestOversizedBody(t *testing.T) {
 	f("blanks behind the alerts", []byte(oneAlert+strings.Repeat(" ", 2<<20)), 1)
 }
 
+// TestABodyInChunksTakesTwiceItsSize: a buffer that doubled took nearly four
+// times as much, and the size of a chunked or compressed body is not known.
+func TestABodyInChunksTakesTwiceItsSize(t *testing.T) {
+	for _, n := range []int{0, 1, 511, 512, 513, 64 << 10, 100_000, 1 << 20, 1<<20 + 1, 9 << 20} {
+		sent := bytes.Repeat([]byte("0123456789abcdef"), n/16+1)[:n]
+		r := &room{limit: 64 << 20}
+		b := &body{room: r}
+		if !b.grow(minReadBytes) {
+			t.Fatal("no room")
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := b.fill(iotest.HalfReader(bytes.NewReader(sent)), 16<<20, 0)
+		runtime.ReadMemStats(&after)
+		if err != nil || !bytes.Equal(b.text, sent) || b.short != "" {
+			t.Errorf("%d bytes: %d read, %v, %s", n, len(b.text), err, b.short)
+		}
+		if got := int(after.TotalAlloc - before.TotalAlloc); n >= 1<<20 && got > 5*n/2 {
+			t.Errorf("%d bytes took %d", n, got)
+		}
+		if used := r.used.Load(); used != int64(cap(b.text)) {
+			t.Errorf("%d bytes: room for %d is taken, the body has %d", n, used, cap(b.text))
+		}
+	}
+	r := &room{limit: 1 << 20}
+	b := &body{room: r}
+	if err := b.fill(bytes.NewReader(make([]byte, 3<<20)), 16<<20, 0); err != errNoRoom || r.used.Load() != int64(cap(b.text)) {
+		t.Errorf("without room: %v, %d taken", err, r.used.Load())
+	}
+}
+
 func TestABodyThatBreaksOffOnTheWireIsSentAgain(t *testing.T) {
 	broken := errors.New("connection reset by peer")
 	f := func(what string, body []byte, header ...string) {

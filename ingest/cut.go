@@ -74,12 +74,22 @@ func (l *Limits) fit(a *alert.Alert) {
 }
 
 // shorten halves the longest length that a value may have until ls takes no
-// more than budget.
+// more than budget, and cuts the values to it.
 func shorten(ls alert.Labels, limit, budget int, cut func(string, int) string) {
-	for limit /= 2; limit >= minCutBytes && pairsSize(ls) > budget; limit /= 2 {
+	fits := func() bool {
+		n := 0
 		for i := range ls {
-			ls[i].Value = cut(ls[i].Value, limit)
+			n += pairOverhead + len(ls[i].Name) + min(len(ls[i].Value), limit)
 		}
+		return n <= budget
+	}
+	if fits() {
+		return
+	}
+	for limit /= 2; limit/2 >= minCutBytes && !fits(); limit /= 2 {
+	}
+	for i := range ls {
+		ls[i].Value = cut(ls[i].Value, limit)
 	}
 }
 

@@ -156,8 +156,7 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 		e.prometheusNull(key, alert.MarkSanitised, "an object")
 		return
 	}
-	from := len(e.pairs)
-	e.pairs = append(e.pairs, at.of(e.pairs)...) // of an object that came before under the same key
+	from := e.reopen(at)
 	sorted := len(e.pairs) == from
 	var name, before string
 	for s.open(); s.more('}'); {
@@ -190,6 +189,24 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 		e.pairs = e.pairs[:from+len(set)]
 	}
 	*at = span{from, len(e.pairs)}
+}
+
+// reopen brings the pairs of an object that came before under the same key to
+// the end, where more can follow, and returns where they begin. They are never
+// there twice: a body of nothing but that key takes no more room than one.
+func (e *Emitter) reopen(at *span) (from int) {
+	n := at.to - at.from
+	if n > 0 && at.to < len(e.pairs) { // behind them stand those of the other key
+		e.pairs = append(e.pairs, at.of(e.pairs)...)
+		e.peakPairs = max(e.peakPairs, len(e.pairs))
+		e.pairs = e.pairs[:at.from+copy(e.pairs[at.from:], e.pairs[at.to:])]
+		for _, other := range []*span{&e.cur.labels, &e.cur.annotations} {
+			if other != at && other.from >= at.to {
+				*other = other.down(n)
+			}
+		}
+	}
+	return len(e.pairs) - n
 }
 
 // prometheusLiteral reads a value that is not a string. A sender that writes a

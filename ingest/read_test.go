@@ -144,6 +144,31 @@ func TestARunOfBadAlertsIsKeptTogether(t *testing.T) {
 	}
 }
 
+// TestAMemberAgainAndAgainTakesNoRoom: each "labels":{} behind the first copied
+// all labels before it, so that a megabyte of them took three gigabytes.
+func TestAMemberAgainAndAgainTakesNoRoom(t *testing.T) {
+	f := func(what, again string) {
+		t.Helper()
+		src, _ := Lookup("prometheus")
+		one := string(bytes.Trim(bodyOf(numbered("l%03d", 250), numbered("a%03d", 250)), "[]"))
+		body := `[` + strings.TrimSuffix(one, "}") + `,` + strings.Repeat(again, 10_000) + `"x":1},{"labels":{"a":"b"}}]`
+		e := new(Emitter)
+		var labels, annotations int
+		limits := testLimits()
+		r, err := e.read(&src, incoming{text: []byte(body)}, testNow, &limits, func(b *Batch) error {
+			labels, annotations = len(b.Alerts[0].Labels), len(b.Alerts[0].Annotations)
+			return nil
+		})
+		if err != nil || r.Accepted != 2 || labels != 250 || annotations != 250 || cap(e.pairs) > 4000 {
+			t.Errorf("%s: %+v, %v, %d labels, %d annotations, room for %d", what, r, err, labels, annotations, cap(e.pairs))
+		}
+	}
+	f("labels", `"labels":{},`)
+	f("annotations", `"annotations":{},`)
+	f("by turns", `"labels":{"l000":"x"},"annotations":{"a000":"y"},`)
+	f("null", `"labels":null,"annotations":null,`)
+}
+
 func TestAnErrorOfTheLogEndsTheReading(t *testing.T) {
 	full := errors.New("full")
 	for _, source := range []string{"alertmanager", "prometheus"} {

@@ -295,7 +295,7 @@ func (s *scanner) raw() string {
 	text := view(s.text[start:s.pos])
 	if !utf8.ValidString(text) {
 		s.sanitised = true
-		return string([]rune(text))
+		return utf8Text(s.text[start:s.pos])
 	}
 	return text
 }

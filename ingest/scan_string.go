@@ -29,7 +29,7 @@ func (s *scanner) str() string {
 	}
 	// An escape never grows by decoding; a byte that is not UTF-8 becomes the
 	// three bytes of U+FFFD.
-	room := s.arena.grab(end - start + 2*invalid)
+	room := s.arena.grab(end - start + 2*min(invalid, maxReplaced))
 	out, lone := unescape(room, s.text[start:end])
 	s.arena.keep(out)
 	if lone {
@@ -37,6 +37,11 @@ func (s *scanner) str() string {
 	}
 	return view(out)
 }
+
+// maxReplaced is how many bytes of a string that are not UTF-8 become U+FFFD.
+// Further ones become a question mark, which takes no more room than they did:
+// a string of so many is no text.
+const maxReplaced = 64 << 10
 
 // skipString checks the string whose opening quote peek has shown.
 func (s *scanner) skipString() {
@@ -148,10 +153,11 @@ func hex4(b []byte) rune {
 // It reports whether an escape was half of a surrogate pair: as in
 // encoding/json, that and what is not UTF-8 becomes U+FFFD.
 func unescape(dst, b []byte) (out []byte, lone bool) {
+	var bad replacer
 	for i := 0; i < len(b); {
 		switch c := b[i]; {
 		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRune(b[i:])
+			r, n := bad.decode(b[i:])
 			dst = utf8.AppendRune(dst, r)
 			i += n
 		case c < ' ':
@@ -182,6 +188,32 @@ func unescape(dst, b []byte) (out []byte, lone bool) {
 		}
 	}
 	return dst, lone
+}
+
+// utf8Text is b with the bytes that are not UTF-8 replaced as in a string.
+func utf8Text(b []byte) string {
+	out := make([]byte, 0, len(b)+2*min(len(b), maxReplaced))
+	var bad replacer
+	for i := 0; i < len(b); {
+		r, n := bad.decode(b[i:])
+		out = utf8.AppendRune(out, r)
+		i += n
+	}
+	return view(out)
+}
+
+// replacer counts the bytes of a string that it has replaced.
+type replacer int
+
+// decode is utf8.DecodeRune up to maxReplaced.
+func (p *replacer) decode(b []byte) (rune, int) {
+	r, n := utf8.DecodeRune(b)
+	if r == utf8.RuneError && n == 1 {
+		if *p++; *p > maxReplaced {
+			r = '?'
+		}
+	}
+	return r, n
 }
 
 func unescapeByte(c byte) byte {

@@ -208,6 +208,24 @@ func TestInvalidBytesGrow(t *testing.T) {
 	}
 }
 
+// TestAStringOfNoTextTakesNoThreefoldRoom: a body of 0xff bytes took four times
+// its size.
+func TestAStringOfNoTextTakesNoThreefoldRoom(t *testing.T) {
+	const n = 4 * maxReplaced
+	bad := strings.Repeat("\xff", n)
+	want := strings.Repeat("\ufffd", maxReplaced) + strings.Repeat("?", n-maxReplaced)
+	var s scanner
+	s.reset([]byte(`"` + bad + `"`))
+	s.peek()
+	if got := s.str(); got != want || !s.sanitised || cap(s.arena.chunk) > n+2*maxReplaced {
+		t.Errorf("%d bytes in %d, sanitised %v", len(got), cap(s.arena.chunk), s.sanitised)
+	}
+	s.reset([]byte(`["` + bad + `"]`))
+	if got := s.raw(); got != `["`+want+`"]` || !s.sanitised {
+		t.Errorf("raw: %d bytes, sanitised %v", len(got), s.sanitised)
+	}
+}
+
 // TestControlCharactersThatAreNotEscaped: what is otherwise JSON is read, and
 // who reads it is told.
 func TestControlCharactersThatAreNotEscaped(t *testing.T) {

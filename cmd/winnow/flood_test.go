@@ -108,10 +108,8 @@ func startSite(t *testing.T) *site {
 	}
 	f := &serveFlags{
 		listen: "127.0.0.1:0", storagePath: filepath.Join(dir, "data"), maxBytes: 1 << 30, maxAge: 24 * time.Hour,
-		webConfig: write(t, dir, "web.yml", "basic_auth_users: {ada: '"+string(hash)+"'}\n"),
-		configFile: write(t, dir, "winnow.yml", `route: {receiver: nobody}
-receivers: [{name: nobody}]
-winnow:
+		webConfig: writeFile(t, filepath.Join(dir, "web.yml"), "basic_auth_users: {ada: '"+string(hash)+"'}\n"),
+		configFile: writeFile(t, filepath.Join(dir, "winnow.yml"), route+`winnow:
   access:
     tokens: [{name: prometheus, role: viewer, token: scrape}]
   ingest:
@@ -150,15 +148,6 @@ winnow:
 		addr: listener.Addr().String(), junk: bytes.Repeat([]byte("x"), 16<<10),
 		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * floodWorkers}},
 	}
-}
-
-func write(t *testing.T, dir, name, text string) string {
-	t.Helper()
-	file := filepath.Join(dir, name)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 // holdIdle opens connections that have asked once and say nothing any more.

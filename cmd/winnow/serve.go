@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	commoncfg "github.com/prometheus/common/config"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -122,6 +123,7 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
 		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
+	o.HTTP = []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(access.Dialer().DialContext)}
 	if f.natsURL != "" {
 		o.Stream = stream.Options{URL: f.natsURL, Credentials: f.natsCreds, Replicas: f.replicas, MaxBytes: f.maxBytes, MaxAge: f.maxAge}
 	}

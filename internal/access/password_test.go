@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 func TestPasswords(t *testing.T) {
@@ -67,6 +70,28 @@ func TestThePasswordQueueIsBounded(t *testing.T) {
 			t.Errorf("when it is free again: %v %v", right, err)
 		}
 	})
+}
+
+// TestBcryptRestsAfterAWrongPassword: guessing costs a part of a core, and who is
+// right makes nobody wait.
+func TestBcryptRestsAfterAWrongPassword(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPasswords()
+	if _, err := p.compare(t.Context(), "u", "right", hash); err != nil || len(p.core) != 0 {
+		t.Errorf("after a right password: %v, %d at work", err, len(p.core))
+	}
+	start := time.Now()
+	if _, err := p.compare(t.Context(), "u", "wrong", hash); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	p.core <- struct{}{} // waits for the end of the rest
+	if free := time.Since(start); free < 2*took {
+		t.Errorf("free after %s, though the comparison took %s", free, took)
+	}
 }
 
 func TestAFullQueueIs503(t *testing.T) {

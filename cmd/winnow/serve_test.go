@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/node"
+)
+
+const route = "route: {receiver: r}\nreceivers: [{name: r}]\n"
+
+// closedConfig lets nobody do anything without a token.
+func closedConfig() string {
+	text := route + "winnow:\n  access: {tokens: [{name: ops, role: admin, token: ops}]}\n  ingest:\n    sources:\n"
+	for _, s := range ingest.Sources() {
+		text += "      " + s.Name + ": {tokens: [{token: " + s.Name + "}]}\n"
+	}
+	return text
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestLoopback(t *testing.T) {
+	f := func(address string, want bool) {
+		t.Helper()
+		if got := loopback(address); got != want {
+			t.Errorf("%s: %v, want %v", address, got, want)
+		}
+	}
+	f("127.0.0.1:9099", true)
+	f("127.1.2.3:9099", true)
+	f("[::1]:9099", true)
+	f("[::ffff:127.0.0.1]:9099", true)
+	f("localhost:9099", true)
+	f(":9099", false)
+	f("0.0.0.0:9099", false)
+	f("[::]:9099", false)
+	f("10.0.0.7:9099", false)
+	f("winnow.example:9099", false)
+	f("localhost.example:9099", false)
+	f("127.0.0.1", false)
+}
+
+// TestAnOpenListenerIsRefused: beyond loopback everything asks who calls, or
+// somebody has said by name that it need not.
+func TestAnOpenListenerIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	closed := writeFile(t, filepath.Join(dir, "closed.yml"), closedConfig())
+	open := writeFile(t, filepath.Join(dir, "open.yml"), route)
+	f := func(want string, args ...string) {
+		t.Helper()
+		f := serveFlags{listen: "127.0.0.1:0", storagePath: filepath.Join(t.TempDir(), "data"), maxBytes: 1 << 30, maxAge: time.Hour}
+		for _, a := range args {
+			name, value, _ := strings.Cut(a, "=")
+			switch name {
+			case "listen":
+				f.listen = value
+			case "config":
+				f.configFile = value
+			case "open":
+				f.open = true
+			}
+		}
+		got := "serves"
+		if n, err := start(t, &f); err != nil {
+			got = err.Error()
+		} else if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%v: %s, want %s", args, got, want)
+		}
+	}
+	f("serves")
+	f("serves", "config="+open)
+	f("access: --web.listen-address :0 can be reached from other machines", "listen=:0")
+	f("may send alerts as alertmanager, ", "listen=:0", "config="+open)
+	f("may read and reload", "listen=:0", "config="+open)
+	f("serves", "listen=:0", "open")
+	f("serves", "listen=:0", "config="+closed)
+}
+
+// start does what serve does, but for the connections, and waits for the log.
+func start(t *testing.T, f *serveFlags) (*node.Node, error) {
+	t.Helper()
+	o, err := f.options(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9099}, io.Discard, zap.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.Start(t.Context(), o)
+	if err == nil {
+		<-n.Ready()
+	}
+	return n, err
+}
+
+// TestAReloadOpensNothing: credentials follow the file, and a file that would
+// let everybody in changes nothing.
+func TestAReloadOpensNothing(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "winnow.yml"), closedConfig())
+	n, err := start(t, &serveFlags{listen: ":0", configFile: file, storagePath: filepath.Join(dir, "data"), maxBytes: 1 << 30, maxAge: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	f := func(what, method, path, token string, code int) {
+		t.Helper()
+		r := httptest.NewRequest(method, path, strings.NewReader(`{"alerts":[]}`))
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		n.Handler().ServeHTTP(w, r)
+		if w.Code != code {
+			t.Errorf("%s: %s %s as %s: %d, want %d", what, method, path, token, w.Code, code)
+		}
+	}
+	reload := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		return n.Reload(ctx)
+	}
+	f("at the start", "GET", "/api/v1/status", "ops", 200)
+	f("at the start", "GET", "/api/v1/status", "", 401)
+	f("at the start", "POST", "/ingest/alertmanager", "alertmanager", 200)
+	f("at the start", "POST", "/ingest/alertmanager", "ops", 401)
+
+	writeFile(t, file, route)
+	if err := reload(); err == nil || !strings.Contains(err.Error(), "can be reached from other machines") {
+		t.Errorf("a file without credentials is in force: %v", err)
+	}
+	f("a file without credentials", "GET", "/api/v1/status", "", 401)
+	f("a file without credentials", "POST", "/ingest/alertmanager", "", 401)
+	f("a file without credentials", "POST", "/ingest/alertmanager", "alertmanager", 200)
+
+	writeFile(t, file, strings.ReplaceAll(closedConfig(), "token: ops", "token: changed"))
+	if err := reload(); err != nil {
+		t.Fatal(err)
+	}
+	f("another token", "GET", "/api/v1/status", "ops", 401)
+	f("another token", "GET", "/api/v1/status", "changed", 200)
+}
+
+// TestClientToken: the verbs that ask a server say who they are.
+func TestClientToken(t *testing.T) {
+	dir := t.TempDir()
+	n, err := start(t, &serveFlags{
+		listen: ":0", configFile: writeFile(t, filepath.Join(dir, "winnow.yml"), closedConfig()),
+		storagePath: filepath.Join(dir, "data"), maxBytes: 1 << 30, maxAge: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(n.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	f := func(tokenFile, want string) {
+		t.Helper()
+		c := client{server: server.URL, tokenFile: tokenFile}
+		got := "ok"
+		if _, err := c.get(t.Context(), "/api/v1/status"); err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", tokenFile, got, want)
+		}
+	}
+	f(writeFile(t, filepath.Join(dir, "token"), "ops\n"), "ok")
+	f(writeFile(t, filepath.Join(dir, "wrong"), "hunter2"), "401 Unauthorized")
+	f("", "401 Unauthorized")
+	f(filepath.Join(dir, "gone"), fmt.Sprintf("--server.token-file: open %s", filepath.Join(dir, "gone")))
+}

@@ -39,6 +39,7 @@ type Core struct {
 	timers    timers
 	order     uint64 // of timers
 
+	sources        []source // watched for silence
 	silences       []Silence
 	silenceVersion uint32
 
@@ -92,7 +93,9 @@ func NewCore(p *Policy) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	return newCore(compiled, dedupe.NewTable()), nil
+	c := newCore(compiled, dedupe.NewTable())
+	c.setSources(&Output{}, 0, p.Sources)
+	return c, nil
 }
 
 func newCore(p *policy, t *dedupe.Table) *Core {
@@ -108,10 +111,11 @@ func (c *Core) At(seq uint64) { c.seq = seq }
 // Next is when something is due; false when nothing is.
 func (c *Core) Next() (alert.Time, bool) {
 	c.timers.drop()
-	if len(c.timers) == 0 {
-		return 0, false
+	at, who := c.nextSilence()
+	if len(c.timers) > 0 && (who == nil || c.timers[0].at < at) {
+		return c.timers[0].at, true
 	}
-	return c.timers[0].at, true
+	return at, who != nil
 }
 
 // Advance does all that is due at or before now, in order of time, each thing
@@ -121,7 +125,10 @@ func (c *Core) Advance(out *Output, now alert.Time) {
 		c.timers.drop()
 		due := len(c.timers) > 0 && c.timers[0].at <= now
 		old := len(c.forget) > 0 && c.forget[0].at <= now
+		silentAt, who := c.nextSilence()
 		switch {
+		case who != nil && silentAt <= now && (!due || silentAt <= c.timers[0].at) && (!old || silentAt <= c.forget[0].at):
+			c.fallSilent(out, silentAt, who) // before anything takes its silence for an end
 		case due && (!old || c.timers[0].at <= c.forget[0].at):
 			t := c.timers.pop()
 			c.flush(out, t.group, t.at)
@@ -178,6 +185,11 @@ func (c *Core) Resume(out *Output, from, to alert.Time) {
 		return
 	}
 	c.table.Extend(from, to.Sub(from))
+	for i := range c.sources { // it was us who did not listen
+		if s := &c.sources[i]; s.seenAt != 0 {
+			s.seenAt = s.seenAt.Add(to.Sub(from))
+		}
+	}
 	out.Rows = append(out.Rows, Row{At: to, Seq: c.seq, Action: Adjusted, Delay: to.Sub(from), Cause: "resumed"})
 }
 

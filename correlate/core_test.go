@@ -428,3 +428,68 @@ func TestRawPageIsAdopted(t *testing.T) {
 	   10s bypass oncall alertname=B severity=critical
 	   1m wait`, `30s page oncall A`, `paged=1`)
 }
+
+func TestSilentSourceEndsNothing(t *testing.T) {
+	p := basic(func(p *Policy) { p.Sources = []Source{{Name: "test", SilentAfter: 3 * time.Minute}} })
+	f := func(script, notifications, dispositions string) {
+		t.Helper()
+		fact(t, p, script, notifications, dispositions)
+	}
+	// Its end passes while nobody speaks: it is not believed.
+	f(`0s fire+4m alertname=A
+	   2h wait`, `30s page oncall A`, `paged=1`)
+	// The source is back and speaks of it: it fires on.
+	f(`0s fire+4m alertname=A
+	   1h fire+4m alertname=A
+	   1h2m fire+4m alertname=A
+	   1h4m wait`, `30s page oncall A`, `paged=1 repeat=2`)
+	// It is back and does not: it has ended, once it has had time to say so.
+	f(`0s fire+4m alertname=A
+	   1h fire+1m alertname=B
+	   1h1m fire+10m alertname=B
+	   1h3m fire+10m alertname=B
+	   1h5m fire+10m alertname=B
+	   1h7m fire+10m alertname=B
+	   1h9m fire+10m alertname=B
+	   1h11m fire+10m alertname=B
+	   1h13m fire+10m alertname=B
+	   1h15m fire+10m alertname=B
+	   1h16m wait`,
+		`30s page oncall A
+		 1h0m30s page oncall B
+		 1h10m30s resolve oncall -A`, `paged=2 grouped=1 repeat=7`)
+	// An explicit end is believed, whenever it comes.
+	f(`0s fire+4m alertname=A
+	   1h resolve alertname=A
+	   1h10m wait`,
+		`30s page oncall A
+		 1h0m30s resolve oncall -A`, `paged=1 resolved=1`)
+	// A source that nobody watches may be silent.
+	fact(t, basic(), `0s fire+4m alertname=A
+	                  20m wait`,
+		`30s page oncall A
+		 5m30s resolve oncall -A`, `paged=1`)
+}
+
+func TestSilenceIsNoticedAndOver(t *testing.T) {
+	w := newWorld(t, map[string]*Policy{"": basic(func(p *Policy) { p.Sources = []Source{{Name: "test", SilentAfter: 3 * time.Minute}} })})
+	w.run(`0s fire alertname=A
+	       2m fire alertname=A
+	       10m wait`)
+	if got := w.core.SilentSources(); len(got) != 1 {
+		t.Errorf("silent: %v", got)
+	}
+	w.run(`11m fire alertname=A`)
+	if got := w.core.SilentSources(); len(got) != 0 {
+		t.Errorf("still silent: %v", got)
+	}
+	var rows []string
+	for _, r := range w.rows {
+		if r.Action == SourceSilent || r.Action == SourceHeard {
+			rows = append(rows, r.Action.String()+" "+time.Duration(r.At-epoch).String())
+		}
+	}
+	if got := strings.Join(rows, ", "); got != "source_silent 5m0s, source_heard 11m0s" {
+		t.Errorf("rows: %s", got)
+	}
+}

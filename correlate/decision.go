@@ -53,9 +53,14 @@ const (
 	Notified                          // a notification was decided
 	ReceiptReceived                   // a sink reported
 	Adjusted                          // the log's keeper moved times, as after a stop
+	SourceSilent                      // a source has sent nothing for Delay; Cause names it
+	SourceHeard                       // it has again
 )
 
-var actionNames = [...]string{"", "delivered", "moved", "ended", "incident_opened", "incident_closed", "notified", "receipt", "adjusted"}
+var actionNames = [...]string{
+	"", "delivered", "moved", "ended", "incident_opened", "incident_closed", "notified", "receipt", "adjusted",
+	"source_silent", "source_heard",
+}
 
 func (a Action) String() string { return actionNames[min(int(a), len(actionNames)-1)] }
 

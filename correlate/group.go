@@ -176,6 +176,9 @@ func (c *Core) flush(out *Output, g *group, t alert.Time) {
 		c.renew(out, g, t)
 	}
 	c.notify(out, g, t, reasons)
+	if (reasons[0] == AllResolved || reasons[1] == AllResolved) && g.told[0].firing+g.told[1].firing == 0 {
+		g.levels = nil // nothing stands under these keys any more
+	}
 	c.settleMembers(out, g, t)
 	c.release(out, g, t)
 	if len(g.members) == 0 {
@@ -430,7 +433,7 @@ func (c *Core) renew(out *Output, g *group, t alert.Time) {
 		Severity: g.pagedSeverity, Cause: g.route.Receiver,
 	})
 	c.incidents++
-	g.incident, g.revision, g.pages, g.levels, g.openedAt = c.incidents, 0, 0, nil, t
+	g.incident, g.revision, g.pages, g.openedAt = c.incidents, 0, 0, t
 	out.Rows = append(out.Rows, Row{At: t, Seq: c.seq, Action: IncidentOpened, Incident: g.incident, Cause: g.route.Receiver, Until: t})
 }
 

@@ -14,6 +14,7 @@ type Policy struct {
 	Inhibit   []InhibitRule `json:"inhibit,omitempty"`
 	Intervals []Interval    `json:"intervals,omitempty"`
 	Receivers []Receiver    `json:"receivers"`
+	Sources   []Source      `json:"sources,omitempty"` // those that are watched for silence
 
 	// ResolveTimeout ends a firing alert whose sender gave no end and promised
 	// no explicit resolve, counted from its last delivery.
@@ -70,6 +71,14 @@ type Receiver struct {
 	Name       string `json:"name"`
 	Resolved   bool   `json:"resolved,omitempty"`    // some integrations want resolves
 	FiringOnly bool   `json:"firing_only,omitempty"` // some do not
+}
+
+// Source is one that sends something at least every SilentAfter, as a
+// Prometheus with an always-firing Watchdog does. When it does not, its alerts
+// are not taken to have ended because nobody speaks of them any more.
+type Source struct {
+	Name        string        `json:"name"`
+	SilentAfter time.Duration `json:"silent_after"`
 }
 
 // A Silence mutes the alerts that any of its matcher sets matches, from

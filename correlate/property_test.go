@@ -95,6 +95,9 @@ func randomPolicy(rng *rand.Rand) *Policy {
 		if rng.IntN(2) == 0 {
 			p.Inhibit = []InhibitRule{{Source: matchers("severity=critical"), Target: matchers("severity=warning|info"), Equal: []string{"cluster", "alertname"}}}
 		}
+		if rng.IntN(3) == 0 {
+			p.Sources = []Source{{Name: "test", SilentAfter: time.Duration(1+rng.IntN(4)) * time.Minute}}
+		}
 		if rng.IntN(4) == 0 {
 			p.Intervals = []Interval{{Name: "lunch", Times: "- times: [{start_time: '12:30', end_time: '14:00'}]"}}
 			p.Route.MuteIntervals = []string{"lunch"}
@@ -110,6 +113,7 @@ func apply(t *testing.T, c *Core, out *Output, d *deed, seq int) {
 	c.Advance(out, d.at)
 	switch d.verb {
 	case "alerts":
+		c.Heard(out, d.at, "test")
 		for i := range d.alerts {
 			c.Observe(out, d.at, "test", 0, &d.alerts[i])
 		}

@@ -20,6 +20,7 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	}
 	old := c.groups
 	c.policy = compiled
+	c.setSources(out, now, p.Sources)
 	c.groups, c.freeSlots, c.index, c.timers = nil, nil, map[string]*group{}, nil
 	heirs := c.retire(old)
 

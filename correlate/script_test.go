@@ -58,6 +58,9 @@ func (w *world) do(now alert.Time, deed []string) {
 		w.core.Resume(&w.out, now.Add(-w.duration(deed[1])), now)
 	}
 	w.core.Advance(&w.out, now)
+	if deed[0] != "wait" {
+		w.core.Heard(&w.out, now, "test")
+	}
 	verb, ahead, _ := strings.Cut(deed[0], "+")
 	switch verb {
 	case "fire", "resolve":

@@ -20,6 +20,7 @@ func (c *Core) AppendState(w *wire.Writer) {
 	w.Uint(c.order)
 	w.Uint(c.incidents)
 	c.dims.append(w)
+	c.appendSources(w)
 	c.appendSilences(w)
 	c.table.AppendState(w)
 	w.Uint(uint64(len(c.live)))
@@ -147,6 +148,7 @@ func LoadCore(p *Policy, r *wire.Reader) (*Core, error) {
 	c := newCore(compiled, nil)
 	c.seq, c.order, c.incidents = r.Uint(), r.Uint(), r.Uint()
 	c.dims.load(r)
+	c.loadSources(r)
 	c.loadSilences(r)
 	c.table = dedupe.LoadState(r)
 	if c.loadLive(r) && c.loadGroups(r) && c.loadForget(r) {

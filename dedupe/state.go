@@ -35,6 +35,7 @@ func (t *Table) AppendState(w *wire.Writer) {
 		w.Int(int64(e.seenAt - e.startsAt))
 		w.Uint(uint64(e.deliveries))
 		w.Bool(e.timeout)
+		w.Bool(e.frozen)
 		w.Bytes(e.text)
 		base = e.startsAt
 	}
@@ -85,7 +86,7 @@ func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time) {
 	e.endsAt = e.startsAt + alert.Time(r.Int())
 	e.seenAt = e.startsAt + alert.Time(r.Int())
 	e.deliveries = r.Uint32()
-	e.timeout = r.Bool()
+	e.timeout, e.frozen = r.Bool(), r.Bool()
 	e.text = append([]byte(nil), r.Bytes()...)
 	if !t.texts.sound(e.text) {
 		r.Fail("text of alert %d", ref)

@@ -30,6 +30,7 @@ type entry struct {
 	text        []byte     // labels, annotations and generator URL, packed
 	deliveries  uint32     // in this episode, saturating
 	timeout     bool       // endsAt is how long the sender is believed, not what it said
+	frozen      bool       // its sender is silent, and silence is not believed
 	live        bool
 }
 
@@ -82,6 +83,7 @@ func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) 
 	if endsAt <= now {
 		return ref, t.resolve(e, now, startsAt, endsAt)
 	}
+	e.frozen = false
 	hash := annotationHash(a)
 	moved := hash != e.annotations
 	if moved {
@@ -118,7 +120,7 @@ func (t *Table) resolve(e *entry, now, startsAt, endsAt alert.Time) Verdict {
 		e.deliveries++
 	}
 	e.startsAt = min(e.startsAt, startsAt)
-	e.endsAt, e.timeout = endsAt, false
+	e.endsAt, e.timeout, e.frozen = endsAt, false, false
 	return Resolved
 }
 
@@ -206,6 +208,20 @@ func (t *Table) Extend(from alert.Time, d time.Duration) (extended int) {
 		}
 	}
 	return extended
+}
+
+// Freeze has an alert that fires go on firing until its sender is heard again.
+func (t *Table) Freeze(r Ref) {
+	e := &t.entries[r]
+	e.endsAt, e.timeout, e.frozen = forever, true, true
+}
+
+// Thaw gives an alert that was frozen, and that its sender has not spoken of
+// since, until a given time.
+func (t *Table) Thaw(r Ref, until alert.Time) {
+	if e := &t.entries[r]; e.frozen {
+		e.endsAt, e.frozen = until, false
+	}
 }
 
 // Forget drops an alert; its next delivery is First.

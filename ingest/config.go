@@ -39,6 +39,11 @@ type SourceConfig struct {
 	// ResolveAfter takes the place of Source.Validity; 0 leaves the end of an
 	// alert to the policy's resolve timeout.
 	ResolveAfter *time.Duration `yaml:"resolve_after,omitempty"`
+
+	// SilentAfter is for a source that sends something at least that often, as
+	// a Prometheus with an always-firing Watchdog does: when it does not, people
+	// are told, and its alerts are not taken to have ended. 0 means not watched.
+	SilentAfter time.Duration `yaml:"silent_after,omitempty"`
 }
 
 // Limits bound what one alert, one request and all requests together may take.
@@ -163,6 +168,9 @@ func (l *Limits) validate() []error {
 
 func (s *SourceConfig) validate() []error {
 	errs := s.validateCredentials()
+	if s.SilentAfter < 0 {
+		errs = append(errs, fmt.Errorf("silent_after: %s is below 0", s.SilentAfter))
+	}
 	if s.ResolveAfter != nil && *s.ResolveAfter < 0 {
 		errs = append(errs, fmt.Errorf("resolve_after: %s is below 0", *s.ResolveAfter))
 	}

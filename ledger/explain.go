@@ -127,6 +127,10 @@ func (e *explainer) sentence(r *correlate.Row) string {
 		return fmt.Sprintf("%s decided%s at %s, because of: %s", notificationName(r), to(r.Cause), r.Severity, r.Reason)
 	case correlate.ReceiptReceived:
 		return notificationName(r) + " " + clean(r.Cause)
+	case correlate.SourceSilent:
+		return "source " + or(clean(r.Cause), "(unnamed)") + " fell silent: what it said last is kept as it stood"
+	case correlate.SourceHeard:
+		return "source " + or(clean(r.Cause), "(unnamed)") + " was heard again"
 	case correlate.Adjusted:
 		return "times were moved, as after a stop" + because(r.Cause)
 	}

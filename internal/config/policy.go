@@ -53,6 +53,11 @@ func translate(am *amconfig.Config, w *Winnow) (correlate.Policy, error) {
 	for i := range am.Receivers {
 		p.Receivers = append(p.Receivers, translateReceiver(&am.Receivers[i], w))
 	}
+	for _, name := range slices.Sorted(maps.Keys(w.Ingest.Sources)) {
+		if after := w.Ingest.Sources[name].SilentAfter; after > 0 {
+			p.Sources = append(p.Sources, correlate.Source{Name: name, SilentAfter: after})
+		}
+	}
 	return p, nil
 }
 

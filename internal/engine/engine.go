@@ -41,6 +41,9 @@ type Options struct {
 	// been given up. Its alerts are for somebody else to page.
 	Poisoned func(m *stream.Message, err error)
 
+	// Silent is told when a source falls silent and when it is heard again.
+	Silent func(source string, silent bool)
+
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.
 	Desk Desk

@@ -26,6 +26,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 
 	reader, err := e.opts.Stream.ReadLog(ctx, e.readFrom)
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -136,6 +139,7 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 		e.fault("the log is damaged", f)
 	}
 	e.tellDesk(m.Seq)
+	e.tellSilence(false)
 	if len(outputs) == 0 {
 		return nil
 	}
@@ -160,6 +164,28 @@ func (e *Engine) tellDesk(seq uint64) {
 	e.opts.Desk.Applied(seq)
 }
 
+// tellSilence passes on which sources have fallen silent or spoken; during a
+// replay it says nothing, and what stands at its end is asked for with all.
+func (e *Engine) tellSilence(all bool) {
+	if e.opts.Silent == nil {
+		return
+	}
+	if all {
+		for _, name := range e.shard.Core.SilentSources() {
+			e.opts.Silent(name, true)
+		}
+		return
+	}
+	if e.shard.seq <= e.resumeSeq {
+		return
+	}
+	for i := range e.shard.out.Rows {
+		if r := &e.shard.out.Rows[i]; r.Action == correlate.SourceSilent || r.Action == correlate.SourceHeard {
+			e.opts.Silent(r.Cause, r.Action == correlate.SourceSilent)
+		}
+	}
+}
+
 // caughtUp begins the live part of an engine's life.
 func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 	if e.shard.policy != e.opts.PolicyHash {
@@ -168,6 +194,7 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)
 		}
 	}
+	e.tellSilence(true)
 	undelivered := maps.Clone(e.shard.undelivered)
 	wg.Go(func() { e.deliver(ctx, undelivered) })
 	if e.opts.SnapshotDir != "" {

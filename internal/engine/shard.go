@@ -140,10 +140,12 @@ func (s *Shard) enter() []correlate.Notification {
 func (s *Shard) apply(e *frame.Event) error {
 	switch e.Kind {
 	case frame.Alerts:
+		s.Core.Heard(&s.out, s.now, e.Source)
 		for i := range e.Alerts {
 			s.Core.Observe(&s.out, s.now, e.Source, e.Validity, &e.Alerts[i])
 		}
 	case frame.Quarantine:
+		s.Core.Heard(&s.out, s.now, e.Source)
 		for range max(e.Quarantine.Alerts, 1) {
 			s.Core.Quarantine(&s.out, s.now, e.Source, e.Quarantine.Reason)
 		}

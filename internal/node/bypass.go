@@ -76,6 +76,21 @@ func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []str
 	}
 }
 
+// silent tells people of sources that have stopped sending.
+func (n *Node) silent(source string, silent bool) {
+	n.delivery.mu.Lock()
+	defer n.delivery.mu.Unlock()
+	if silent {
+		n.quiet[source] = true
+		n.alarm.Raise(selfalert.SourceSilent, source+": its alerts are kept as they stand until it is heard again")
+		return
+	}
+	delete(n.quiet, source)
+	if len(n.quiet) == 0 {
+		n.alarm.Clear(selfalert.SourceSilent)
+	}
+}
+
 // poisoned has the alerts of a message that breaks the core paged as they came.
 func (n *Node) poisoned(m *stream.Message, broke error) {
 	n.alarm.Raise(selfalert.CoreFailed, fmt.Sprintf("log message %d: %v", m.Seq, broke))

@@ -77,6 +77,7 @@ type Node struct {
 	alarm    *selfalert.Raiser
 
 	receivers atomic.Pointer[sinks.Receivers]
+	quiet     map[string]bool // sources that are silent; guarded by delivery.mu
 
 	reloading sync.Mutex
 	cancel    context.CancelFunc
@@ -105,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Access = gate
 	}
-	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{})}
+	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
@@ -149,6 +150,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
+		Silent:   n.silent,
 		Fault:    func(err error) { n.alarm.Raise(selfalert.LogDamaged, err.Error()) },
 	})
 	if err != nil {

@@ -1,0 +1,258 @@
+package benchmarks
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/benchmarks/load"
+	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/dedupe"
+	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/config"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/ledger"
+)
+
+const (
+	seed     = 1
+	perGroup = 25
+	live     = 100_000 // alerts known, where the table's size matters
+)
+
+var universe = load.New(seed, perGroup)
+
+// perAlert reports what one of n alerts of an iteration took.
+func perAlert(b *testing.B, n int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/alert")
+}
+
+// cpuTime is what the process has used, all threads, in user and kernel.
+func cpuTime(tb testing.TB) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// body is a request of a source with n alerts, vouched for until ends.
+func body(source string, from, to int, ends time.Time) []byte {
+	if source == "alertmanager" {
+		return universe.AppendWebhook(nil, from, to, time.Time{})
+	}
+	return universe.AppendAPI(nil, from, to, ends)
+}
+
+func BenchmarkDecode(b *testing.B) {
+	var limits ingest.Limits
+	limits.Defaults()
+	now := alert.TimeOf(load.Started.Add(time.Minute))
+	f := func(source string, n int) {
+		b.Run(fmt.Sprintf("%s/alerts=%d", source, n), func(b *testing.B) {
+			src, _ := ingest.Lookup(source)
+			text := body(source, 0, n, load.Started.Add(time.Hour))
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := ingest.Read(&src, text, now, &limits, func(*ingest.Batch) error { return nil })
+				if err != nil || r.Accepted != n {
+					b.Fatalf("%+v, %v", r, err)
+				}
+			}
+			perAlert(b, n)
+		})
+	}
+	f("alertmanager", 64)
+	f("prometheus", 64)
+	f("prometheus", 256)
+}
+
+func BenchmarkFingerprint(b *testing.B) {
+	alerts := universe.Alerts(nil, 0, 1024)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		a := &alerts[i%len(alerts)]
+		if a.Labels.Fingerprint() != a.Fingerprint {
+			b.Fatal("another fingerprint")
+		}
+		i++
+	}
+	perAlert(b, 1)
+}
+
+func BenchmarkFrame(b *testing.B) {
+	const n = 64
+	alerts := universe.Alerts(nil, 0, n)
+	var segment frame.Segment
+	encode := func(dst, scratch []byte) (message, segmentBytes []byte) {
+		segment.Reset()
+		segment.AddAlerts("prometheus", 0, alerts)
+		scratch = segment.Append(scratch[:0])
+		return frame.Append(dst[:0], 1, scratch), scratch
+	}
+	b.Run(fmt.Sprintf("encode/alerts=%d", n), func(b *testing.B) {
+		b.ReportAllocs()
+		var message, scratch []byte
+		for b.Loop() {
+			message, scratch = encode(message, scratch)
+		}
+		perAlert(b, n)
+		b.ReportMetric(float64(len(message))/n, "log-B/alert")
+	})
+	b.Run(fmt.Sprintf("decode/alerts=%d", n), func(b *testing.B) {
+		message, _ := encode(nil, nil)
+		var d frame.Decoder
+		b.ReportAllocs()
+		for b.Loop() {
+			got := 0
+			if _, err := d.Decode(message, func(e *frame.Event) error { got += len(e.Alerts); return nil }); err != nil || got != n {
+				b.Fatalf("%d alerts, %v", got, err)
+			}
+		}
+		perAlert(b, n)
+	})
+}
+
+// policyText groups as the default configuration does. No group's moment comes
+// while a figure is taken.
+const policyText = `
+route: {receiver: oncall, group_by: [alertname, cluster, namespace], group_wait: 4h, group_interval: 4h, repeat_interval: 24h}
+receivers: [{name: oncall}]
+`
+
+// line is the core with its accounts, as a shard has them.
+type line struct {
+	core   *correlate.Core
+	ledger *ledger.Ledger
+	out    correlate.Output
+	now    alert.Time
+}
+
+func newLine(tb testing.TB) *line {
+	tb.Helper()
+	c, err := config.Parse("benchmark", []byte(policyText))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	core, err := correlate.NewCore(&c.Policy)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &line{core: core, ledger: ledger.New(core.Dim, ledger.Options{}), now: alert.TimeOf(load.Started)}
+}
+
+// observe is what a shard does with one alert.
+func (l *line) observe(a *alert.Alert) {
+	l.out.Reset()
+	l.core.Observe(&l.out, l.now, "prometheus", time.Hour, a)
+	for i := range l.out.Rows {
+		l.ledger.Fold(&l.out.Rows[i])
+	}
+}
+
+// BenchmarkRepeat is the verdict that most alerts get: it fires already. Table
+// and alerts are larger than any cache, so each one costs its misses.
+func BenchmarkRepeat(b *testing.B) {
+	b.Run("dedupe", func(b *testing.B) {
+		table, alerts := dedupe.NewTable(), universe.Alerts(nil, 0, live)
+		now := alert.TimeOf(load.Started)
+		for i := range alerts {
+			table.Observe(now, &alerts[i], 0)
+		}
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			if _, v := table.Observe(now, &alerts[i], 0); v != dedupe.Repeat {
+				b.Fatal(v)
+			}
+			i = (i + 1) % live
+		}
+		perAlert(b, 1)
+	})
+	b.Run("core+ledger", func(b *testing.B) {
+		l, alerts := newLine(b), universe.Alerts(nil, 0, live)
+		for i := range alerts {
+			l.observe(&alerts[i])
+		}
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			l.observe(&alerts[i])
+			i = (i + 1) % live
+		}
+		perAlert(b, 1)
+	})
+}
+
+func TestRepeatAllocatesNothing(t *testing.T) {
+	l, alerts := newLine(t), universe.Alerts(nil, 0, 1000)
+	for range 2 {
+		for i := range alerts {
+			l.observe(&alerts[i])
+		}
+	}
+	i := 0
+	n := testing.AllocsPerRun(2*len(alerts), func() {
+		l.observe(&alerts[i%len(alerts)])
+		i++
+	})
+	if n != 0 {
+		t.Errorf("a repeat allocates %v times", n)
+	}
+	if got := l.ledger.Totals(); got.Onsets != uint64(len(alerts)) || got.Deliveries-got.Onsets != got.Dispositions[correlate.Repeat] {
+		t.Errorf("they were not repeats: %+v", got)
+	}
+}
+
+// BenchmarkNew is an alert that nobody has seen: it gets a place in the table
+// and in a group.
+func BenchmarkNew(b *testing.B) {
+	const fresh = 20_000
+	alerts := universe.Alerts(nil, 0, fresh)
+	l := newLine(b)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if i == fresh {
+			b.StopTimer()
+			l, i = newLine(b), 0
+			b.StartTimer()
+		}
+		l.observe(&alerts[i])
+		i++
+	}
+	perAlert(b, 1)
+}
+
+// BenchmarkMemory is the heap that a live alert takes, all of it: table, group,
+// accounts and their trail.
+func BenchmarkMemory(b *testing.B) {
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC() // what the first one's finalizers gave up
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var bytes float64
+	for b.Loop() {
+		before := heap()
+		l := newLine(b)
+		for i := range live {
+			a := universe.Alert(i)
+			l.observe(&a)
+		}
+		l.out = correlate.Output{}
+		bytes = float64(heap()-before) / live
+		if got := l.core.Live(); got != live {
+			b.Fatalf("%d alerts are live, want %d", got, live)
+		}
+	}
+	b.ReportMetric(0, "ns/op") // it is no time that is measured
+	b.ReportMetric(bytes, "heap-B/alert")
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,7 +45,8 @@ type Pipeline struct {
 type stage struct {
 	enricher Enricher
 	name     string
-	places   chan struct{} // full: one more look-up is skipped, not queued
+	places   chan struct{} // full: one more look-up waits, see take
+	overdue  atomic.Int32  // look-ups that hold a place past their deadline
 }
 
 // New reads the catalogue and compiles the rules. It fails rather than run
@@ -83,7 +85,7 @@ func New(cfg Config, opts Options) (*Pipeline, error) {
 			p.Close()
 			return nil, fmt.Errorf("enrich: two enrichers are called %q", name)
 		}
-		p.stages = append(p.stages, &stage{e, name, make(chan struct{}, cfg.MaxInFlight)})
+		p.stages = append(p.stages, &stage{enricher: e, name: name, places: make(chan struct{}, cfg.MaxInFlight)})
 	}
 	return p, nil
 }
@@ -110,14 +112,15 @@ func (p *Pipeline) Run(ctx context.Context, n *correlate.Notification) Context {
 	done := make(chan answer, len(p.stages)) // room for all: who comes late never blocks
 	waiting := 0
 	for i, s := range p.stages {
-		select {
-		case s.places <- struct{}{}:
-			answers[i] = answer{stage: i, outcome: outcomeTimeout, err: context.DeadlineExceeded}
-			waiting++
-			go p.lookUp(ctx, i, n, done)
-		default:
-			answers[i] = answer{stage: i, outcome: outcomeSkipped, err: fmt.Errorf("%d look-ups are under way already", cap(s.places))}
-		}
+		answers[i] = answer{stage: i, outcome: outcomeTimeout, err: context.DeadlineExceeded}
+		waiting++
+		go func() {
+			if s.take(ctx) {
+				p.lookUp(ctx, i, n, done)
+				return
+			}
+			done <- answer{stage: i, outcome: outcomeSkipped, err: fmt.Errorf("%d look-ups are under way already", cap(s.places))}
+		}()
 	}
 	for waiting > 0 {
 		select {
@@ -138,10 +141,31 @@ func (p *Pipeline) Run(ctx context.Context, n *correlate.Notification) Context {
 	return p.merge(n, answers)
 }
 
+// take gets a place for a look-up. A burst waits for its turn; places that are
+// held past their deadline are those of an enricher that does not return, and
+// nobody waits for that.
+func (s *stage) take(ctx context.Context) bool {
+	select {
+	case s.places <- struct{}{}:
+		return true
+	default:
+	}
+	if int(s.overdue.Load()) >= cap(s.places) {
+		return false
+	}
+	select {
+	case s.places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // lookUp runs one enricher and gives its place back when it returns, however
 // late that is.
 func (p *Pipeline) lookUp(ctx context.Context, i int, n *correlate.Notification, done chan<- answer) {
 	s := p.stages[i]
+	late := context.AfterFunc(ctx, func() { s.overdue.Add(1) })
 	// Stands unless Enrich returns: a panic, or an end of the goroutine.
 	a := answer{stage: i, outcome: outcomePanicked, err: errors.New("did not return")}
 	begin := time.Now()
@@ -151,6 +175,9 @@ func (p *Pipeline) lookUp(ctx context.Context, i int, n *correlate.Notification,
 			p.log.Error("enricher panicked", zap.String("enricher", s.name), zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 		p.metrics.took(s.name, time.Since(begin))
+		if !late() {
+			s.overdue.Add(-1)
+		}
 		<-s.places
 		done <- a
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,6 +178,31 @@ func TestAHangingEnricherIsBounded(t *testing.T) {
 		}
 		if c := p.Run(t.Context(), notification()); len(c.Failed) != 0 {
 			t.Errorf("after the release failed are %v", c.Failed)
+		}
+	})
+}
+
+// A burst of pages needs more look-ups than may be under way at once: each gets
+// its turn within the deadline.
+func TestABurstLosesNoLookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		cfg := Defaults()
+		p, err := New(cfg, Options{Registerer: reg, Extra: []Enricher{fake{"x", func(context.Context, *Context) error {
+			time.Sleep(cfg.Timeout / 20)
+			return nil
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() { p.Run(t.Context(), notification()) })
+		}
+		wg.Wait()
+		if got, want := counts(t, reg), "x ok 200"; got != want {
+			t.Errorf("counted %q, want %q", got, want)
 		}
 	})
 }

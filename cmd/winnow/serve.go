@@ -75,6 +75,8 @@ func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
 		return usageError{err}
 	}
 	defer log.Sync()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return err
@@ -165,10 +167,8 @@ func accept(server *http.Server, listener net.Listener) error {
 	return server.Serve(listener)
 }
 
-// run serves until a signal or the end of ctx, then stops in order.
+// run serves until ctx ends, then stops in order.
 func run(ctx context.Context, n *node.Node, server *http.Server, listener net.Listener, log *zap.Logger) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -144,6 +144,9 @@ func (n *Node) receipt(r correlate.Receipt) {
 		n.alarm.Raise(selfalert.SinkFailed, at+": "+r.Error)
 		n.fallBack(sent, r.Receiver)
 	}
+	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
+		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
+	}
 	if mended {
 		n.alarm.Clear(selfalert.SinkFailed)
 	}

@@ -186,7 +186,17 @@ func (n *Node) run(ctx context.Context) {
 	}()
 }
 
+// setReceivers puts receivers in force. One that the configuration has no longer
+// stays until the next start: somebody may wait there for the end of what he was
+// called for.
 func (n *Node) setReceivers(r sinks.Receivers) {
+	if old := n.receivers.Load(); old != nil {
+		for name, integrations := range *old {
+			if _, ok := r[name]; !ok {
+				r[name] = integrations
+			}
+		}
+	}
 	n.receivers.Store(&r)
 	n.sinks.Set(r)
 }

@@ -249,6 +249,29 @@ func TestReloadOverHTTP(t *testing.T) {
 	})
 }
 
+// TestRemovedReceiverHearsOfTheEnd reloads without the receiver that was called.
+func TestRemovedReceiverHearsOfTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		time.Sleep(time.Minute)
+		s.text = strings.ReplaceAll(s.text, "oncall", "others")
+		if err := s.node.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		s.post(sample{name: "A", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(10 * time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("it is over, and %v stand open", open)
+		}
+		if m := s.get("/metrics"); !strings.Contains(m, `winnow_sink_attempts_total{integration="pagerduty[0]",outcome="accepted",receiver="oncall"} 2`) {
+			t.Error("the receiver that is gone did not hear of the end")
+		}
+		s.stop()
+	})
+}
+
 // hang keeps the core from doing anything until the returned function is called.
 func (s *site) hang() (release func()) {
 	stop := make(chan struct{})

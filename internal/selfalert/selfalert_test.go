@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,15 @@ import (
 
 // place is where self-alerts arrive, without a network.
 type place struct {
+	mu     sync.Mutex
 	got    []string
 	status int
+}
+
+func (p *place) answer(status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = status
 }
 
 func (p *place) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -23,6 +31,8 @@ func (p *place) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.status/100 == 2 {
 		var m map[string]any
 		if err := json.Unmarshal(b, &m); err != nil {
@@ -54,6 +64,8 @@ func inBubble(t *testing.T, f func(t *testing.T, r *Raiser, p *place)) {
 func want(t *testing.T, p *place, want string) {
 	t.Helper()
 	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if got := strings.Join(p.got, ", "); got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
@@ -88,11 +100,11 @@ func TestClearResolves(t *testing.T) {
 
 func TestGoesOnTryingUntilHeard(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *Raiser, p *place) {
-		p.status = 500
+		p.answer(500)
 		r.Raise(LogUnavailable, "")
 		time.Sleep(time.Hour)
 		want(t, p, "")
-		p.status = 202
+		p.answer(202)
 		time.Sleep(2 * tryAfter)
 		want(t, p, "trigger winnow/self/host/log_unavailable")
 	})

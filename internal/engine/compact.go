@@ -53,7 +53,7 @@ func (e *Engine) takeSnapshots(ctx context.Context) {
 			return
 		}
 		if err := e.snapshot(ctx, m); err != nil && ctx.Err() == nil {
-			e.fault("no snapshot could be written; the older ones stay", err)
+			e.fault("no snapshot could be written; the older ones stay", fmt.Errorf("%w: %w", ErrSnapshot, err))
 		}
 		last = time.Now()
 	}
@@ -65,7 +65,7 @@ func (e *Engine) snapshot(ctx context.Context, m mark) error {
 	dir := snapshots{e.opts.SnapshotDir}
 	s, faults, err := dir.newest()
 	for _, f := range faults {
-		e.fault("a snapshot is damaged", f)
+		e.fault("a snapshot is damaged", fmt.Errorf("%w: %w", ErrSnapshot, f))
 	}
 	from := uint64(0)
 	switch {

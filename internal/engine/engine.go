@@ -172,7 +172,7 @@ func (e *Engine) restore(held *stream.Extent) error {
 	}
 	shard, faults, err := snapshots{e.opts.SnapshotDir}.newest()
 	for _, f := range faults {
-		e.fault("a snapshot is damaged", f)
+		e.fault("a snapshot is damaged", fmt.Errorf("%w: %w", ErrSnapshot, f))
 	}
 	if err != nil && !errors.Is(err, errNoSnapshot) {
 		return err

@@ -138,12 +138,14 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	for _, f := range e.shard.Faults() {
 		e.fault("the log is damaged", f)
 	}
-	e.tellDesk(m.Seq)
 	e.tellSilence(false)
-	if len(outputs) == 0 {
-		return nil
+	if len(outputs) > 0 {
+		if err := e.commit(ctx, m.Seq, outputs); err != nil {
+			return err
+		}
 	}
-	return e.commit(ctx, m.Seq, outputs)
+	e.tellDesk(m.Seq) // only now: a page that is not committed is not on its way
+	return nil
 }
 
 // tellDesk passes on what the message has changed for alerts of paging class.

@@ -35,6 +35,9 @@ const (
 	maxSnapshotRaw  = 8 << 30
 )
 
+// ErrSnapshot is what faults of snapshots wrap.
+var ErrSnapshot = errors.New("snapshot")
+
 // errNoSnapshot says that there is none to load.
 var errNoSnapshot = errors.New("no snapshot")
 

@@ -39,7 +39,8 @@ const (
 	// waits for the next minute; each is named in the page of the ones before.
 	PagesPerMinute = 20
 
-	look = time.Second
+	look       = time.Second
+	maxSending = 16
 )
 
 // Route is a node of the routing tree, as much of it as leads to a receiver and
@@ -254,10 +255,11 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 	}
 	g.mu.Unlock()
 	sortByDue(overdue)
+	var wg sync.WaitGroup
+	places := make(chan struct{}, maxSending) // one receiver that hangs delays no other
 	for i, w := range overdue {
-		if ctx.Err() != nil {
-			return
-		}
-		g.page(ctx, w, len(overdue)-i-1)
+		places <- struct{}{}
+		wg.Go(func() { g.page(ctx, w, len(overdue)-i-1); <-places })
 	}
+	wg.Wait()
 }

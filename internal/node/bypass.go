@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,6 +12,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
+	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/guard"
@@ -74,6 +76,35 @@ func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []str
 			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
 		}
 	}
+}
+
+// Unreadable bodies of one source that come within this time, and how many of
+// them, are worth a self-alert: one may be a slip of somebody's curl.
+const (
+	unreadableWithin = 5 * time.Minute
+	unreadableMany   = 3
+)
+
+// quarantined notes that a source has sent something that cannot be read.
+func (n *Node) quarantined(source string, _ *ingest.Result) {
+	now := time.Now()
+	n.delivery.mu.Lock()
+	recent := slices.DeleteFunc(n.unreadable[source], func(t time.Time) bool { return now.Sub(t) >= unreadableWithin })
+	recent = append(recent, now)
+	n.unreadable[source] = recent[max(0, len(recent)-unreadableMany):]
+	n.delivery.mu.Unlock()
+	if len(recent) >= unreadableMany {
+		n.alarm.Raise(selfalert.SourceUnreadable, source)
+	}
+}
+
+// fault tells people what is wrong with log, outbox or snapshots.
+func (n *Node) fault(err error) {
+	cause := selfalert.LogDamaged
+	if errors.Is(err, engine.ErrSnapshot) {
+		cause = selfalert.SnapshotFailed
+	}
+	n.alarm.Raise(cause, err.Error())
 }
 
 // silent tells people of sources that have stopped sending.
@@ -184,7 +215,11 @@ func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
 func fallback(n *correlate.Notification, to string) *correlate.Notification {
 	f := *n
 	f.Class = correlate.WantsResolved | correlate.FiringOnly
-	f.GroupKey, f.Keys = "fallback/"+n.Receiver+"/"+n.GroupKey, nil
+	prefix := "fallback/" + n.Receiver + "/"
+	f.GroupKey, f.Keys = prefix+n.GroupKey, nil
+	for _, key := range n.Keys {
+		f.Keys = append(f.Keys, prefix+key)
+	}
 	f.Receiver = to
 	return &f
 }
@@ -201,9 +236,7 @@ func (n *Node) watchBooks(ctx context.Context) {
 		case <-t.C:
 		}
 		if err := n.stream.Health(); err != nil {
-			n.alarm.Raise(selfalert.LogUnavailable, err.Error())
-		} else {
-			n.alarm.Clear(selfalert.LogUnavailable)
+			n.forward.fail(err)
 		}
 		balanced := true
 		queryCtx, cancel := context.WithTimeout(ctx, every)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,6 +35,8 @@ type forward struct {
 	node *Node
 	log  ingest.Log
 
+	down atomic.Bool // the last append failed, or the log says that the next will
+
 	mu   sync.Mutex
 	sent map[alert.Fingerprint]time.Time
 }
@@ -45,10 +48,13 @@ func newForward(n *Node, log ingest.Log) *forward {
 // Append implements ingest.Log.
 func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 	err := f.log.Append(ctx, b)
+	if err == nil && f.down.CompareAndSwap(true, false) {
+		f.node.alarm.Clear(selfalert.LogUnavailable)
+	}
 	if err == nil || !errors.Is(err, ingest.ErrUnavailable) {
 		return err
 	}
-	f.node.alarm.Raise(selfalert.LogUnavailable, err.Error())
+	f.fail(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
 	all := len(b.Quarantined) == 0
@@ -64,6 +70,13 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 		return nil
 	}
 	return err
+}
+
+// fail tells people that the log takes nothing; the next append that succeeds
+// says that it is over.
+func (f *forward) fail(err error) {
+	f.down.Store(true)
+	f.node.alarm.Raise(selfalert.LogUnavailable, err.Error())
 }
 
 // page hands on one alert; true when somebody has it.

@@ -77,7 +77,10 @@ type Node struct {
 	alarm    *selfalert.Raiser
 
 	receivers atomic.Pointer[sinks.Receivers]
-	quiet     map[string]bool // sources that are silent; guarded by delivery.mu
+
+	// Guarded by delivery.mu.
+	quiet      map[string]bool        // sources that are silent
+	unreadable map[string][]time.Time // when sources last sent what cannot be read
 
 	reloading sync.Mutex
 	cancel    context.CancelFunc
@@ -106,7 +109,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Access = gate
 	}
-	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}}
+	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
@@ -151,7 +154,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
-		Fault:    func(err error) { n.alarm.Raise(selfalert.LogDamaged, err.Error()) },
+		Fault:    n.fault,
 	})
 	if err != nil {
 		return err
@@ -223,7 +226,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log,
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined,
 	})
 }
 

@@ -8,8 +8,10 @@ package selfalert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,7 +38,6 @@ const (
 	ReloadFailed                  // a configuration was not taken
 	SourceSilent                  // a source has stopped sending
 	SourceUnreadable              // a source sends what cannot be read
-	Degraded                      // a step of the ladder is in force
 	NumCauses
 )
 
@@ -51,7 +52,6 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"reload_failed", "Winnow: the configuration was not reloaded", "warning"},
 	{"source_silent", "Winnow: a source of alerts has gone silent", "critical"},
 	{"source_unreadable", "Winnow: a source sends alerts that cannot be read", "warning"},
-	{"degraded", "Winnow: running degraded", "warning"},
 }
 
 func (c Cause) String() string { return causes[c].name }
@@ -268,41 +268,43 @@ func (r *Raiser) tellAll() bool {
 }
 
 func (r *Raiser) tell(cfg *Config, c Cause, t *trouble) error {
+	var errs []error // one that fails does not keep the other from being told
+	if cfg.PagerDuty != nil {
+		errs = append(errs, r.tellPagerDuty(cfg.PagerDuty, c, t))
+	}
+	if cfg.Webhook != nil {
+		errs = append(errs, r.tellWebhook(cfg.Webhook, c, t))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Raiser) tellPagerDuty(p *PagerDuty, c Cause, t *trouble) error {
+	key, err := secret(p.RoutingKeyFile)
+	if err != nil {
+		return err
+	}
+	action, about := "trigger", causes[c]
+	if !t.raised {
+		action = "resolve"
+	}
+	return r.post(cmp.Or(p.URL, pagerDutyURL), "pagerduty", map[string]any{
+		"routing_key": key, "event_action": action, "dedup_key": "winnow/self/" + r.opts.Source + "/" + about.name,
+		"payload": map[string]any{
+			"summary": about.summary, "source": r.opts.Source, "severity": about.severity, "component": "winnow",
+			"custom_details": map[string]string{"cause": about.name, "detail": t.detail},
+		},
+	})
+}
+
+func (r *Raiser) tellWebhook(w *Webhook, c Cause, t *trouble) error {
+	url, err := secret(w.URLFile)
+	if err != nil {
+		return err
+	}
 	about := causes[c]
-	if p := cfg.PagerDuty; p != nil {
-		key, err := secret(p.RoutingKeyFile)
-		if err != nil {
-			return err
-		}
-		action := "trigger"
-		if !t.raised {
-			action = "resolve"
-		}
-		url := p.URL
-		if url == "" {
-			url = pagerDutyURL
-		}
-		err = r.post(url, "pagerduty", map[string]any{
-			"routing_key": key, "event_action": action, "dedup_key": "winnow/self/" + r.opts.Source + "/" + about.name,
-			"payload": map[string]any{
-				"summary": about.summary, "source": r.opts.Source, "severity": about.severity, "component": "winnow",
-				"custom_details": map[string]string{"cause": about.name, "detail": t.detail},
-			},
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if w := cfg.Webhook; w != nil {
-		url, err := secret(w.URLFile)
-		if err != nil {
-			return err
-		}
-		return r.post(url, "webhook", map[string]any{
-			"cause": about.name, "summary": about.summary, "severity": about.severity, "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
-		})
-	}
-	return nil
+	return r.post(url, "webhook", map[string]any{
+		"cause": about.name, "summary": about.summary, "severity": about.severity, "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
+	})
 }
 
 func secret(file string) (string, error) {

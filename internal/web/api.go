@@ -174,13 +174,24 @@ type Status struct {
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
 	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted()}
+	if !st.Ready {
+		st.LogSeq = s.opts.Engine.Stats().Applied.Load()
+		s.lag(r, &st)
+		writeJSON(w, st)
+		return
+	}
 	if s.query(w, r, func(sh *engine.Shard) {
 		st.LogTime, st.LogSeq, st.LiveAlerts, st.Incidents = sh.Now().Std(), sh.Seq(), sh.Core.Live(), sh.Core.Groups()
 	}) {
-		if held, err := s.opts.Stream.Log(r.Context()); err == nil {
-			st.LogLag = held.Last - min(st.LogSeq, held.Last)
-		}
+		s.lag(r, &st)
 		writeJSON(w, st)
+	}
+}
+
+// lag fills in how much of the log is not yet applied.
+func (s *Server) lag(r *http.Request, st *Status) {
+	if held, err := s.opts.Stream.Log(r.Context()); err == nil {
+		st.LogLag = held.Last - min(st.LogSeq, held.Last)
 	}
 }
 

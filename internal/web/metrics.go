@@ -104,12 +104,12 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 	var seq uint64
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	if !b.server.isReady() {
-		return
-	}
 	held, err := b.server.opts.Stream.Log(ctx)
 	if err == nil {
 		gauge(b.lag, float64(held.Last-min(st.Applied.Load(), held.Last)))
+	}
+	if !b.server.isReady() {
+		return
 	}
 	if b.server.opts.Engine.Query(ctx, func(sh *engine.Shard) {
 		t, live, open, seq = sh.Ledger.Totals(), sh.Core.Live(), sh.Core.Groups(), sh.Seq()

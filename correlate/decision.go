@@ -194,8 +194,14 @@ func (n *Notification) Key() string {
 	return n.Keys[len(n.Keys)-1]
 }
 
-// IncidentName writes an incident's number as people read it.
-func IncidentName(incident uint64) string { return "INC-" + strconv.FormatUint(incident, 10) }
+// IncidentName writes an incident's number as people read it; 0 is that of a
+// page which went out past the core.
+func IncidentName(incident uint64) string {
+	if incident == 0 {
+		return "raw"
+	}
+	return "INC-" + strconv.FormatUint(incident, 10)
+}
 
 // ParseIncident reads what IncidentName wrote.
 func ParseIncident(s string) (uint64, error) {

@@ -292,11 +292,17 @@ func (s *Stream) Commit(ctx context.Context, record []byte, after uint64) (uint6
 	if err == nil {
 		return ack.Sequence, nil
 	}
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+	if wrongSequence(err) {
 		return 0, fmt.Errorf("%w: commit after %d: %w", ErrFenced, after, err)
 	}
 	return 0, fmt.Errorf("outbox: commit after %d: %w", after, err)
+}
+
+// wrongSequence reports whether the server refused a message because another
+// one stands where it was to stand behind.
+func wrongSequence(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // MaxRecord is the largest commit record that the server takes, in bytes.

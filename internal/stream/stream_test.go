@@ -197,6 +197,22 @@ func TestFullLogSaysUnavailable(t *testing.T) {
 	}
 }
 
+// An append whose answer was lost may have been stored: the numbers go on behind
+// what the log holds, whatever the writer believed.
+func TestNumbersGoOnBehindALostAnswer(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	for i, believed := range []uint64{1, 1, 7} {
+		s.writer.counter, s.writer.last = believed, believed-1
+		if err := s.Append(t.Context(), batch("test", fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, frames := pods(t, s); fmt.Sprint(got) != "[0 1 2]" || frames != 3 {
+		t.Errorf("log holds %v in %d frames", got, frames)
+	}
+}
+
 func TestClosedStreamRefuses(t *testing.T) {
 	s := open(t, t.TempDir())
 	s.Close()

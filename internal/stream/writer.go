@@ -19,6 +19,10 @@ import (
 // again.
 const maxWaiting = 4096
 
+// maxOvertaken is how often a frame may find that the log is ahead of what the
+// writer knows, before its senders are told to come again.
+const maxOvertaken = 3
+
 // writer is the one place that writes to the log. One frame is in flight at a
 // time; what arrives meanwhile goes into the next. There is no timer in it.
 type writer struct {
@@ -27,6 +31,8 @@ type writer struct {
 	quit    chan struct{}
 	done    sync.WaitGroup
 	counter uint64 // of the next frame
+	last    uint64 // sequence of the last frame in the log
+	doubt   bool   // whether counter and last are right: an answer was lost
 
 	segments [][]byte
 	answers  []chan answer
@@ -56,7 +62,7 @@ func newWriter(ctx context.Context, s *Stream) (*writer, error) {
 func (w *writer) resync(ctx context.Context) error {
 	msg, err := w.s.lg.GetLastMsgForSubject(ctx, logSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		w.counter = max(w.counter, 1)
+		w.counter, w.last = max(w.counter, 1), 0
 		return nil
 	}
 	if err != nil {
@@ -68,7 +74,7 @@ func (w *writer) resync(ctx context.Context) error {
 		w.s.log.Error("the last frame of the log cannot be read", zap.Uint64("seq", msg.Sequence), zap.Error(err))
 		counter = w.counter
 	}
-	w.counter = counter + 1
+	w.counter, w.last = counter+1, msg.Sequence
 	return nil
 }
 
@@ -133,32 +139,49 @@ func (w *writer) fill(first request) (held *request) {
 	}
 }
 
+// publish writes the frame and answers for it.
 func (w *writer) publish() {
-	w.frame = frame.Append(w.frame[:0], w.counter, w.segments...)
-	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
-	ack, err := w.s.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame}, jetstream.WithRetryAttempts(0))
-	cancel()
 	var a answer
-	if err == nil {
-		w.counter++
-		a.seq = ack.Sequence
-	} else {
-		a.err = fmt.Errorf("log: append: %w: %w", ingest.ErrUnavailable, err)
-		w.recover(err)
+	for try := 0; ; try++ {
+		if a.seq, a.err = w.store(); a.err == nil {
+			break
+		}
+		// Behind somebody else's message: it is the frame before this one, whose
+		// answer was lost. This one has not been stored.
+		if !wrongSequence(a.err) || try == maxOvertaken {
+			w.s.log.Error("appending to the log failed", zap.Error(a.err))
+			a.err = fmt.Errorf("log: append: %w: %w", ingest.ErrUnavailable, a.err)
+			break
+		}
 	}
-	for _, answer := range w.answers {
-		answer <- a
-	}
+	w.answer(a)
 }
 
-// recover finds out whether the frame was stored after all, so that no number
-// is used twice and none is left out.
-func (w *writer) recover(cause error) {
-	w.s.log.Error("appending to the log failed", zap.Error(cause))
+// store makes one attempt. The log takes a frame only behind the one that we
+// know to be its last, so that no number is used twice and none is left out,
+// also when it was not known for a while what became of a frame.
+func (w *writer) store() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
-	if err := w.resync(ctx); err != nil {
-		w.s.log.Error("numbering of frames is in doubt until the log answers", zap.Error(err))
+	if w.doubt {
+		if err := w.resync(ctx); err != nil {
+			return 0, fmt.Errorf("whether the last one was stored is not known: %w", err)
+		}
+	}
+	w.frame = frame.Append(w.frame[:0], w.counter, w.segments...)
+	ack, err := w.s.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
+		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
+	if w.doubt = err != nil; w.doubt {
+		return 0, err
+	}
+	w.counter++
+	w.last = ack.Sequence
+	return ack.Sequence, nil
+}
+
+func (w *writer) answer(a answer) {
+	for _, to := range w.answers {
+		to <- a
 	}
 }
 

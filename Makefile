@@ -40,14 +40,21 @@ check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	$(TOOL) staticcheck -tags invariants ./...
 	go test ./internal/house
 
+.PHONY: hostile
+hostile: ## what nobody should send, through every door and every sink
+	@out=$$(go test -count=1 -v ./internal/hostile) || { echo "$$out"; exit 1; }; \
+	grep '^hostile: ' <<<"$$out"
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@targets=$$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }'); \
+	found=$$(grep -c . <<<"$$targets" || true); written=$$(grep -rhE --include='*_test.go' '^func Fuzz[A-Z]' . | wc -l); \
+	[ "$$found" -eq "$$written" ] || { echo "fuzz: $$found targets found, $$written written: does every package build?"; exit 1; }; \
 	while read -r package target; do \
-		[ -n "$$target" ] || continue; \
 		echo "== $$package $$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package" </dev/null; \
-	done <<<"$$targets"
+	done <<<"$$targets"; \
+	echo "fuzz: targets=$$found each=$(FUZZTIME)"
 
 .PHONY: demo
 demo: ## play a storm through the whole pipeline and show what it did

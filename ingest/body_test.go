@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -209,4 +212,44 @@ func TestRoomForBodies(t *testing.T) {
 			t.Fatalf("%d: room was not given back", w.Code)
 		}
 	}
+}
+
+// FuzzReceive holds the reading of bodies, compressed and not: what was read is
+// a beginning of what a slower reader gets, and all room is given back.
+func FuzzReceive(f *testing.F) {
+	z := zipped([]byte(oneAlert))
+	for _, b := range [][]byte{nil, []byte(oneAlert), z, z[:len(z)/2], append(bytes.Clone(z), z...), append(bytes.Clone(z), 'x'), zipped(make([]byte, 2<<20)), []byte("\x1f\x8b"), zipped(apiBody(50))} {
+		f.Add(b, true, true)
+		f.Add(b, false, false)
+	}
+	f.Fuzz(func(t *testing.T, sent []byte, compressed, sized bool) {
+		l := Limits{}
+		l.Defaults()
+		l.BodyBytes = 1 << 20
+		room := &room{limit: int64(l.InFlightBytes)}
+		r := httptest.NewRequest("POST", "/", iotest.HalfReader(bytes.NewReader(sent)))
+		if sized {
+			r.ContentLength = int64(len(sent))
+		}
+		want := sent
+		if compressed {
+			r.Header.Set("Content-Encoding", "gzip")
+			if slow, err := gzip.NewReader(bytes.NewReader(sent)); err == nil {
+				want, _ = io.ReadAll(io.LimitReader(slow, 4<<20)) // as far as it goes
+			}
+		}
+		b, err := receive(r, room, &l)
+		if err != nil {
+			t.Fatalf("%q: %v", sent, err)
+		}
+		if b.short == "" && !bytes.Equal(b.text, want) {
+			t.Fatalf("%q: read %q, want %q", sent, b.text, want)
+		}
+		if len(b.text) > l.BodyBytes || !bytes.HasPrefix(want, b.text) && !bytes.HasPrefix(sent, b.text) {
+			t.Fatalf("%q: read %q (%s)", sent, b.text, b.short)
+		}
+		if b.release(); room.used.Load() != 0 {
+			t.Fatalf("%q: %d bytes of room are kept", sent, room.used.Load())
+		}
+	})
 }

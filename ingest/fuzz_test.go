@@ -38,7 +38,7 @@ var oracles = map[string]func(body []byte) (alerts []alert.Alert, quarantined in
 // member finds a member whatever the case of its name. No name stands twice.
 func member(m map[string]json.RawMessage, name string) json.RawMessage {
 	for k, v := range m {
-		if strings.ToLower(k) == strings.ToLower(name) && len(k) == len(name) {
+		if len(k) == len(name) && strings.EqualFold(k, name) {
 			return v
 		}
 	}

@@ -19,6 +19,7 @@ import (
 //   - pictures, which the reader's client fetches: ![](url), !url!
 //   - tags of HTML, where the provider does not take the text for text
 //   - control characters, and those that turn the direction of text
+//   - numbers of YAML that stop a message of PagerDuty or Jira
 //
 // Emphasis, headings and quotes are left: they change how a text looks, not what
 // it does, and names are full of their characters.
@@ -45,7 +46,9 @@ func inertFor(kind string) *inert {
 	case "discord":
 		return people(discordForms)
 	case "jira":
-		return people(jiraForms)
+		return people(func(s string) string { return withoutInfinity(jiraForms(s)) })
+	case "pagerduty":
+		return people(withoutInfinity)
 	case "mattermost", "msteams", "msteamsv2", "rocketchat", "webex", "wechat", "opsgenie":
 		return people(markdownForms)
 	case "telegram": // may be told to read Markdown
@@ -130,9 +133,12 @@ var (
 
 	// Jira's wiki: a link with a text, a mention or a file; a picture; a macro
 	// that brings in more than text.
-	jiraLink    = regexp.MustCompile(`\[([~^]|(?i:javascript|vbscript|data|file):|[^\]\n]*(?:\||$))`)
-	jiraPicture = regexp.MustCompile(`!((?:[A-Za-z][A-Za-z0-9+.-]*:)?//|data:)`)
-	jiraMacro   = regexp.MustCompile(`\{((?i:html|include|iframe|script)[:}|])`)
+	jiraLink    = regexp.MustCompile(`(\\*)(\[(?:[~^]|(?i:javascript|vbscript|data|file):|[^\]\n]*(?:\||$)))`)
+	jiraPicture = regexp.MustCompile(`(\\*)(!(?:(?:[A-Za-z][A-Za-z0-9+.-]*:)?//|data:))`)
+	jiraMacro   = regexp.MustCompile(`(\\*)(\{(?i:html|include|iframe|script)[:}|])`)
+
+	// What YAML reads as a number that JSON does not have.
+	infinity = regexp.MustCompile(`(^|[^\pL\pN])\.((?i:inf|nan)\b)`)
 )
 
 // slackForms writes the bracket as Slack asks for, and only there: Slack shows
@@ -159,9 +165,15 @@ func markdownForms(s string) string {
 // jiraForms writes the backslash with which Jira's wiki escapes.
 func jiraForms(s string) string {
 	if strings.ContainsAny(s, "[!{") {
-		s = jiraLink.ReplaceAllString(s, `\[$1`)
-		s = jiraPicture.ReplaceAllString(s, `\!$1`)
-		s = jiraMacro.ReplaceAllString(s, `\{$1`)
+		for _, form := range []*regexp.Regexp{jiraLink, jiraPicture, jiraMacro} {
+			s = form.ReplaceAllStringFunc(s, func(match string) string {
+				before := len(match) - len(strings.TrimLeft(match, `\`))
+				if before%2 == 1 {
+					return match // it is escaped, and one more would undo that
+				}
+				return match[:before] + `\` + match[before:]
+			})
+		}
 	}
 	return s
 }
@@ -179,6 +191,15 @@ func withoutLinks(s string) string {
 		s = markdownLink.ReplaceAllString(s, "]"+joiner+"(")
 		s = markdownRest.ReplaceAllString(s, joiner+"$1")
 		s = markdownTarget.ReplaceAllString(s, "]"+joiner+"$1")
+	}
+	return s
+}
+
+// withoutInfinity is for notifiers that read what a template gave as YAML and
+// write it as JSON: a value of .nan would stop the whole message.
+func withoutInfinity(s string) string {
+	if strings.ContainsRune(s, '.') {
+		s = infinity.ReplaceAllString(s, "$1."+joiner+"$2")
 	}
 	return s
 }

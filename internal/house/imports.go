@@ -39,7 +39,6 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"}, // tests only
 	{"internal/sim", all + " internal/web internal/node"},
-	{"internal/hostile", all}, // its tests; what it makes needs alert alone
 	{"internal/demo", all + " internal/web internal/node"},
 
 	{"cmd/...", "..."},

@@ -199,6 +199,7 @@ func (e *Engine) restore(held *stream.Extent) error {
 	}
 	e.adopt(shard)
 	e.readFrom = shard.seq + 1
+	e.opts.Stream.NumberFrom(shard.counter + 1)
 	return nil
 }
 

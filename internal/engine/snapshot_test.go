@@ -225,10 +225,14 @@ func TestLogThatLostItsEnd(t *testing.T) {
 		if n := l.engine.Stats().Faults.Load(); n == 0 {
 			t.Error("nobody noticed that the log has lost its end")
 		}
+		known := l.engine.Stats().Faults.Load()
 		l.post(alert.Resolved, "0")
 		l.post(alert.Firing, "new")
 		time.Sleep(10 * time.Minute)
 		got := l.end()
+		if n := l.engine.Stats().Faults.Load(); n != known {
+			t.Errorf("%d more faults in what was written since", n-known)
+		}
 		if !strings.Contains(got, "A/new") || !strings.Contains(got, "INC-1 update") {
 			t.Errorf("delivered %q: want the open incident to go on", got)
 		}

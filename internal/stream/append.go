@@ -40,6 +40,10 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	return err
 }
 
+// NumberFrom has the next frame numbered counter at least: for a log that no
+// longer holds the last one. Nothing may be appended at the same time.
+func (s *Stream) NumberFrom(counter uint64) { s.writer.counter = max(s.writer.counter, counter) }
+
 // AppendEvents makes events durable, all in one message, and returns its
 // sequence.
 func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint64, error) {

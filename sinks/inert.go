@@ -3,6 +3,7 @@ package sinks
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/winnowhq/winnow/alert"
 )
@@ -67,12 +68,12 @@ func people(forms func(string) string) *inert {
 	}
 }
 
-// visible replaces control characters as Clean does, and those that turn the
-// direction of text. Other characters that are not seen stay: Persian, Arabic
+// visible replaces control characters as Clean does, those that turn the
+// direction of text, and what is not UTF-8, for which SNS sends nothing. Other characters that are not seen stay: Persian, Arabic
 // and emoji are written with them.
 func visible(s string, lines bool) string {
 	if strings.IndexFunc(s, isHidden) < 0 {
-		return s
+		return strings.ToValidUTF8(s, string(utf8.RuneError))
 	}
 	var b strings.Builder
 	b.Grow(len(s))

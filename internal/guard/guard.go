@@ -27,20 +27,16 @@ const (
 	// ErrorWithin is the same for an alert of severity error. Others are not
 	// guarded: they can wait for somebody to mend the core.
 	ErrorWithin = 180 * time.Second
-
 	// grace is what a pending page gets beyond the time it is due, and what the
 	// core gets to catch up after a start.
 	grace = 15 * time.Second
-
 	// MaxWatched bounds the alerts that are watched. One more is paged at once.
 	MaxWatched = 1 << 17
-
 	// PagesPerMinute bounds the raw pages of one receiver. What comes beyond it
 	// waits for the next minute; each is named in the page of the ones before.
 	PagesPerMinute = 20
-
-	look       = time.Second
-	maxSending = 16
+	look           = time.Second
+	maxSending     = 16
 )
 
 // Route is a node of the routing tree, as much of it as leads to a receiver and
@@ -111,9 +107,8 @@ type Guard struct {
 
 	mu      sync.Mutex
 	waiting map[alert.Fingerprint]*watched
-
-	pace sync.Mutex
-	sent map[string][]time.Time // raw pages of the last minute, by receiver
+	pace    sync.Mutex
+	sent    map[string][]time.Time // raw pages of the last minute, by receiver
 }
 
 // New returns a guard that routes by r.

@@ -62,41 +62,45 @@ func (e *Engine) takeSnapshots(ctx context.Context) {
 // snapshot replays up to the mark and writes what comes out.
 func (e *Engine) snapshot(ctx context.Context, m mark) error {
 	began := time.Now()
-	dir := snapshots{e.opts.SnapshotDir}
-	s, faults, err := dir.newest()
-	for _, f := range faults {
-		e.fault("a snapshot is damaged", fmt.Errorf("%w: %w", ErrSnapshot, f))
-	}
-	from := uint64(0)
-	switch {
-	case errors.Is(err, errNoSnapshot):
-		held, err := e.opts.Stream.Log(ctx)
-		if err != nil {
-			return err
-		}
-		if s, err = NewShard(e.opts.Policy); err != nil {
-			return err
-		}
-		from = held.First
-	case err != nil:
-		return err
-	default:
-		from = s.seq + 1
-	}
-	s.poison = e.poisoned.list()
-	if err := e.replay(ctx, s, from, m.seq); err != nil {
+	s, err := e.shardAt(ctx, m.seq)
+	if err != nil {
 		return err
 	}
 	if got := s.mark(); got != m {
 		return fmt.Errorf("a replay up to message %d comes out elsewhere than the live shard: %+v, live %+v", m.seq, got, m)
 	}
-	if err := dir.save(s); err != nil {
+	if err := (snapshots{e.opts.SnapshotDir}).save(s); err != nil {
 		return err
 	}
 	e.snapshotSeq = m.seq
 	e.stats.Snapshots.Add(1)
 	e.log.Debug("snapshot written", zap.Uint64("seq", m.seq), zap.Duration("took", time.Since(began)))
 	return nil
+}
+
+// shardAt makes a shard as it was after message seq: of the newest snapshot, if
+// that is not beyond it, and of the log since.
+func (e *Engine) shardAt(ctx context.Context, seq uint64) (*Shard, error) {
+	s, faults, err := snapshots{e.opts.SnapshotDir}.newest()
+	for _, f := range faults {
+		e.fault("a snapshot is damaged", fmt.Errorf("%w: %w", ErrSnapshot, f))
+	}
+	if err != nil && !errors.Is(err, errNoSnapshot) {
+		return nil, err
+	}
+	if s == nil || s.seq > seq {
+		held, err := e.opts.Stream.Log(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if s, err = NewShard(e.opts.Policy); err != nil {
+			return nil, err
+		}
+		s.poison = e.poisoned.list()
+		return s, e.replay(ctx, s, held.First, seq)
+	}
+	s.poison = e.poisoned.list()
+	return s, e.replay(ctx, s, s.seq+1, seq)
 }
 
 // replay feeds s with the messages from one to another.

@@ -107,9 +107,11 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 				e.opts.Poisoned(m, broke)
 			}
 		}
-		if err := e.rebuild(ctx, m.Seq-1); err != nil {
+		s, err := e.shardAt(ctx, m.Seq-1)
+		if err != nil {
 			return nil, fmt.Errorf("engine: make the shard anew after the core broke on message %d: %w", m.Seq, err)
 		}
+		e.adopt(s)
 	}
 }
 
@@ -121,27 +123,4 @@ func (e *Engine) try(m *stream.Message) (outputs []correlate.Notification, broke
 		}
 	}()
 	return e.shard.Apply(m), nil
-}
-
-// rebuild makes the shard anew as it was after message seq.
-func (e *Engine) rebuild(ctx context.Context, seq uint64) error {
-	s, _, err := snapshots{e.opts.SnapshotDir}.newest()
-	from := uint64(0)
-	switch {
-	case err == nil && s.seq <= seq:
-		from = s.seq + 1
-	case err == nil || errors.Is(err, errNoSnapshot):
-		held, err := e.opts.Stream.Log(ctx)
-		if err != nil {
-			return err
-		}
-		if s, err = NewShard(e.opts.Policy); err != nil {
-			return err
-		}
-		from = held.First
-	default:
-		return err
-	}
-	e.adopt(s)
-	return e.replay(ctx, s, from, seq)
 }

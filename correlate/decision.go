@@ -182,8 +182,10 @@ type Notification struct {
 }
 
 // ID is the same for every attempt at the same revision.
-func (n *Notification) ID() string {
-	return IncidentName(n.Incident) + "/" + strconv.FormatUint(uint64(n.Revision), 10)
+func (n *Notification) ID() string { return notificationID(n.Incident, n.Revision) }
+
+func notificationID(incident uint64, revision uint32) string {
+	return IncidentName(incident) + "/" + strconv.FormatUint(uint64(revision), 10)
 }
 
 // Key is the one that stands for the incident now.
@@ -240,3 +242,6 @@ type Receipt struct {
 	At          alert.Time // when the provider answered
 	Error       string     // redacted; empty unless Outcome is Failed
 }
+
+// ID is that of the notification.
+func (r *Receipt) ID() string { return notificationID(r.Incident, r.Revision) }

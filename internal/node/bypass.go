@@ -155,7 +155,7 @@ func (v *delivery) remember(n *correlate.Notification) {
 // receipt is told what became of a notification at one integration.
 func (n *Node) receipt(r correlate.Receipt) {
 	v := n.delivery
-	id := (&correlate.Notification{Incident: r.Incident, Revision: r.Revision}).ID()
+	id := r.ID()
 	v.mu.Lock()
 	sent := v.inFlight[id]
 	if r.Last {

@@ -75,7 +75,7 @@ func (t *Table) Explain(id uint64, number uint32, ref Ref, a *alert.Alert) {
 	}
 	if ref == 0 { // an end that nobody had waited for; the next word of it may be another
 		ref = t.occupy(a)
-		t.entries[ref].flags = parked
+		t.at(ref).flags = parked
 		d.parked = append(d.parked, ref)
 	}
 	for int(number) >= len(d.words) {
@@ -88,7 +88,7 @@ func (t *Table) Explain(id uint64, number uint32, ref Ref, a *alert.Alert) {
 
 // name has a number stand for an alert as it was delivered.
 func (t *Table) name(d *dictionary, number uint32, ref Ref, a *alert.Alert) {
-	e := &t.entries[ref]
+	e := t.at(ref)
 	if d == t.dictionaries[0] || t.byOrdinal(e.dictionary) == nil {
 		e.dictionary = d.ordinal // the newest: it lasts longest
 	}
@@ -128,14 +128,14 @@ func (t *Table) newDictionary(id uint64) *dictionary {
 		return d
 	}
 	for _, o := range sortedAside(old) {
-		if heir := t.byOrdinal(t.entries[o.ref].dictionary); heir != nil {
+		if heir := t.byOrdinal(t.at(o.ref).dictionary); heir != nil {
 			heir.aside[o] = old.aside[o]
 		} else {
 			t.store.drop(old.aside[o])
 		}
 	}
 	for _, ref := range old.parked {
-		if e := &t.entries[ref]; e.flags&parked != 0 {
+		if e := t.at(ref); e.flags&parked != 0 {
 			t.park(ref)
 		}
 	}
@@ -145,12 +145,12 @@ func (t *Table) newDictionary(id uint64) *dictionary {
 // park keeps what is left of a forgotten alert for the dictionary that names it,
 // or lets go of it.
 func (t *Table) park(ref Ref) {
-	d := t.byOrdinal(t.entries[ref].dictionary)
+	d := t.byOrdinal(t.at(ref).dictionary)
 	if d == nil {
 		t.vacate(ref)
 		return
 	}
-	t.entries[ref].flags = parked
+	t.at(ref).flags = parked
 	d.parked = append(d.parked, ref)
 }
 
@@ -166,7 +166,7 @@ func (t *Table) ObserveNumber(now alert.Time, id uint64, number uint32, endsAt a
 		return 0, 0, false
 	}
 	w := &d.words[number]
-	e := &t.entries[w.ref]
+	e := t.at(w.ref)
 	if w.ref == 0 || e.flags&live == 0 {
 		return 0, 0, false
 	}
@@ -188,7 +188,7 @@ func (t *Table) Touch(id uint64, repeats []alert.Repeat) {
 	var sum uint32
 	for i := range repeats {
 		if n := int(repeats[i].Number); n < len(d.words) {
-			sum += t.entries[d.words[n].ref].deliveries
+			sum += t.at(d.words[n].ref).deliveries
 		}
 	}
 	t.touched = sum
@@ -202,7 +202,7 @@ func (t *Table) Spell(id uint64, number uint32, a *alert.Alert) bool {
 		return false
 	}
 	w := &d.words[number]
-	e := &t.entries[w.ref]
+	e := t.at(w.ref)
 	p := e.text
 	if w.text != uint32(e.annotations) {
 		if other, kept := t.findAside(other{w.ref, w.text}); kept != nil {
@@ -228,7 +228,7 @@ func (t *Table) Again(id uint64, number uint32, ref Ref, a *alert.Alert) {
 
 // setAside takes the text of r from it. It is kept where a dictionary names r.
 func (t *Table) setAside(r Ref) {
-	e := &t.entries[r]
+	e := t.at(r)
 	o := other{r, uint32(e.annotations)}
 	d := t.byOrdinal(e.dictionary)
 	if _, kept := t.findAside(o); d == nil || kept != nil {
@@ -249,7 +249,7 @@ func (t *Table) restore(w *word) bool {
 	}
 	delete(d.aside, o)
 	t.setAside(w.ref)
-	e := &t.entries[w.ref]
+	e := t.at(w.ref)
 	e.text = p
 	t.store.setOwner(p, owner(w.ref))
 	e.annotations = t.texts.hashAnnotations(t.store.get(p))
@@ -276,7 +276,7 @@ const ownedAside owner = 1 << 31
 func (t *Table) moved(o owner, to place) {
 	ref := Ref(o &^ ownedAside)
 	if o&ownedAside == 0 {
-		t.entries[ref].text = to
+		t.at(ref).text = to
 		return
 	}
 	k := other{ref, uint32(t.texts.hashAnnotations(t.store.get(to)))}

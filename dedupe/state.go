@@ -21,11 +21,11 @@ func (t *Table) AppendState(w *wire.Writer) {
 	for _, h := range t.texts.seen {
 		w.Uint(uint64(h))
 	}
-	w.Uint(uint64(len(t.entries)))
-	w.Uint(uint64(len(t.entries) - 1 - len(t.free)))
+	w.Uint(uint64(t.entries.Len()))
+	w.Uint(uint64(t.entries.Len() - 1 - len(t.free)))
 	base := alert.Time(0)
-	for ref := range t.entries {
-		e := &t.entries[ref]
+	for ref := range t.entries.Len() {
+		e := t.at(Ref(ref))
 		if e.flags == 0 {
 			continue
 		}
@@ -62,7 +62,7 @@ func (t *Table) appendDictionaries(w *wire.Writer) {
 		before := Ref(0)
 		for number := range d.words {
 			k := &d.words[number]
-			e := &t.entries[k.ref]
+			e := t.at(k.ref)
 			w.Int(int64(k.ref) - int64(before))
 			if before = k.ref; k.ref == 0 {
 				continue
@@ -103,19 +103,19 @@ func LoadState(r *wire.Reader) *Table {
 		r.Fail("%d alerts of %d", n, size)
 		return t
 	}
-	t.entries = make([]entry, size)
+	t.entries.Grow(size)
 	for len(t.slots) < 2*(n+1) {
 		t.slots = make([]slot, 2*len(t.slots))
 	}
 	base := alert.Time(0)
 	for range n {
 		ref := r.Uint32()
-		if ref == 0 || int(ref) >= size || t.entries[ref].flags != 0 {
+		if ref == 0 || int(ref) >= size || t.at(Ref(ref)).flags != 0 {
 			r.Fail("alert %d of %d, or twice", ref, size)
 			return t
 		}
 		t.loadEntry(r, Ref(ref), base, version)
-		base = t.entries[ref].startsAt
+		base = t.at(Ref(ref)).startsAt
 	}
 	t.loadFree(r, size-1-n)
 	if version > 1 && r.Err() == nil {
@@ -125,7 +125,7 @@ func LoadState(r *wire.Reader) *Table {
 }
 
 func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte) {
-	e := &t.entries[ref]
+	e := t.at(ref)
 	e.flags = live
 	e.fingerprint = alert.Fingerprint(r.Fixed())
 	e.annotations = r.Fixed()
@@ -164,7 +164,7 @@ func (t *Table) loadText(r *wire.Reader, o owner) place {
 
 func (t *Table) loadDictionaries(r *wire.Reader) {
 	t.ordinal = uint16(r.Uint32())
-	kept := make([]bool, len(t.entries)) // by a list of those parked
+	kept := make([]bool, t.entries.Len()) // by a list of those parked
 	for i := range t.dictionaries {
 		if !r.Bool() {
 			continue
@@ -178,7 +178,7 @@ func (t *Table) loadDictionaries(r *wire.Reader) {
 		t.loadAside(r, d)
 		for range r.Count(1) {
 			ref := r.Uint32()
-			if int(ref) >= len(t.entries) || t.entries[ref].flags&parked == 0 || kept[ref] {
+			if int(ref) >= t.entries.Len() || t.at(Ref(ref)).flags&parked == 0 || kept[ref] {
 				r.Fail("alert %d is not parked, or twice", ref)
 				return
 			}
@@ -187,8 +187,8 @@ func (t *Table) loadDictionaries(r *wire.Reader) {
 		}
 		t.dictionaries[i] = d
 	}
-	for ref := range t.entries {
-		if t.entries[ref].flags&parked != 0 && !kept[ref] {
+	for ref := range t.entries.Len() {
+		if t.at(Ref(ref)).flags&parked != 0 && !kept[ref] {
 			r.Fail("alert %d is parked nowhere", ref)
 			return
 		}
@@ -205,13 +205,13 @@ func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
 	ref := int64(0)
 	for number := range n {
 		ref += r.Int()
-		if ref < 0 || ref >= int64(len(t.entries)) || ref > 0 && t.entries[ref].flags == 0 {
+		if ref < 0 || ref >= int64(t.entries.Len()) || ref > 0 && t.at(Ref(ref)).flags == 0 {
 			r.Fail("number %d stands for alert %d", number, ref)
 			return
 		}
 		k := word{ref: Ref(ref)}
 		if ref > 0 {
-			e := &t.entries[ref]
+			e := t.at(k.ref)
 			if k.text = uint32(e.annotations); !r.Bool() {
 				k.text = r.Uint32()
 			}
@@ -227,7 +227,7 @@ func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
 func (t *Table) loadAside(r *wire.Reader, d *dictionary) {
 	for range r.Count(3) {
 		o := other{Ref(r.Uint32()), r.Uint32()}
-		if o.ref == 0 || int(o.ref) >= len(t.entries) || t.entries[o.ref].flags == 0 {
+		if o.ref == 0 || int(o.ref) >= t.entries.Len() || t.at(o.ref).flags == 0 {
 			r.Fail("a text of alert %d", o.ref)
 			return
 		}
@@ -253,10 +253,10 @@ func (t *Table) loadFree(r *wire.Reader, want int) {
 		r.Fail("%d free refs, want %d", n, want)
 		return
 	}
-	taken := make([]bool, len(t.entries))
+	taken := make([]bool, t.entries.Len())
 	for range want {
 		ref := r.Uint32()
-		if ref == 0 || int(ref) >= len(t.entries) || t.entries[ref].flags != 0 || taken[ref] {
+		if ref == 0 || int(ref) >= t.entries.Len() || t.at(Ref(ref)).flags != 0 || taken[ref] {
 			r.Fail("free ref %d", ref)
 			return
 		}

@@ -34,7 +34,9 @@ const (
 	headerBytes = 8
 )
 
-func at(chunk uint32, offset int) place { return place(chunk<<offsetBits | uint32(offset>>stepBits)) }
+func placeOf(chunk uint32, offset int) place {
+	return place(chunk<<offsetBits | uint32(offset>>stepBits))
+}
 
 func (p place) split() (chunk uint32, offset int) {
 	return uint32(p) >> offsetBits, int(uint32(p)&(1<<offsetBits-1)) << stepBits
@@ -56,7 +58,7 @@ func (s *store) put(o owner, text []byte) place {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(text)))
 	copy(b[headerBytes:], text)
 	s.used += n
-	return at(s.head, offset)
+	return placeOf(s.head, offset)
 }
 
 // open begins a chunk of n bytes. Its first step stays unused, so that no place

@@ -55,8 +55,8 @@ func busyLedger() *Ledger {
 
 func BenchmarkAppendState(b *testing.B) {
 	l := busyLedger()
-	if len(l.episodes.open) != benchEpisodes || l.trail.Overwritten() == 0 {
-		b.Fatalf("%d episodes, %d rows", len(l.episodes.open), len(l.trail.rows))
+	if l.episodes.open.len() != benchEpisodes || l.trail.Overwritten() == 0 {
+		b.Fatalf("%d episodes, %d rows", l.episodes.open.len(), len(l.trail.rows))
 	}
 	part := func(appendTo func(*stateWriter)) float64 {
 		s := &stateWriter{Writer: &wire.Writer{}, words: map[string]uint64{}}

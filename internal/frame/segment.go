@@ -16,43 +16,27 @@ const (
 )
 
 // Segment builds the bytes of one segment. The zero value is ready; Reset makes
-// it so again and keeps its memory. It may refer to the strings it was given
-// until Bytes or Reset.
+// it so again and keeps its memory. It keeps nothing that it was given.
 type Segment struct {
-	names  map[string]uint32
-	table  []byte
-	count  int
-	events []byte
-	n      int
-	body   []byte
+	symbols symbols
+	events  []byte
+	n       int
+	body    []byte
 }
 
 // Reset empties s.
 func (s *Segment) Reset() {
-	clear(s.names)
-	s.table, s.events, s.count, s.n = s.table[:0], s.events[:0], 0, 0
+	s.symbols.reset()
+	s.events, s.n = s.events[:0], 0
 }
 
 // Empty reports whether nothing was added.
 func (s *Segment) Empty() bool { return s.n == 0 }
 
 // Size is about how many bytes the segment has so far.
-func (s *Segment) Size() int { return len(s.table) + len(s.events) }
+func (s *Segment) Size() int { return len(s.symbols.table) + len(s.events) }
 
-func (s *Segment) symbol(v string) uint64 {
-	if n, ok := s.names[v]; ok {
-		return uint64(n)
-	}
-	if s.names == nil {
-		s.names = make(map[string]uint32, 64)
-	}
-	n := uint32(s.count)
-	s.names[v] = n
-	s.count++
-	s.table = binary.AppendUvarint(s.table, uint64(len(v)))
-	s.table = append(s.table, v...)
-	return uint64(n)
-}
+func (s *Segment) symbol(v string) uint64 { return s.symbols.number(v) }
 
 // AddAlerts adds one event with deliveries of a source.
 func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []alert.Alert) {
@@ -203,8 +187,8 @@ func (s *Segment) add(k Kind, payload []byte) {
 
 // Append appends the finished segment to dst.
 func (s *Segment) Append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(s.count))
-	dst = append(dst, s.table...)
+	dst = binary.AppendUvarint(dst, uint64(len(s.symbols.spans)))
+	dst = append(dst, s.symbols.table...)
 	dst = binary.AppendUvarint(dst, uint64(s.n))
 	return append(dst, s.events...)
 }

@@ -14,7 +14,23 @@ type Speller struct {
 
 type spelled struct {
 	id     uint64
-	alerts map[uint32]alert.Alert
+	known  []uint64 // a bit for each number that is in alerts
+	alerts map[uint32]*alert.Alert
+}
+
+func (d *spelled) get(number uint32) *alert.Alert {
+	if i := number / 64; int64(i) < int64(len(d.known)) && d.known[i]&(1<<(number%64)) != 0 {
+		return d.alerts[number]
+	}
+	return nil
+}
+
+func (d *spelled) put(number uint32, a *alert.Alert) {
+	for int(number/64) >= len(d.known) {
+		d.known = append(d.known, 0)
+	}
+	d.known[number/64] |= 1 << (number % 64)
+	d.alerts[number] = a
 }
 
 // NewSpeller returns a Speller for the alerts that keep is true of; it knows
@@ -26,33 +42,38 @@ func NewSpeller(limit int, keep func(*alert.Alert) bool) *Speller {
 // Each calls f for the deliveries of an event that it cares for, in the order in
 // which they came. What f is given is valid until it returns.
 func (s *Speller) Each(e *Event, f func(*alert.Alert)) {
-	words := s.of(e)
+	d := s.of(e)
 	e.Each(func(r *alert.Repeat) {
-		if a, ok := words[r.Number]; ok {
+		if a := d.get(r.Number); a != nil {
 			a.EndsAt = r.EndsAt
-			f(&a)
+			f(a)
 		}
 	}, func(a *alert.Alert, number uint32) {
 		if !s.keep(a) {
 			return
 		}
 		f(a)
-		if e.Kind == Deliveries && a.Status == alert.Firing && len(words) < s.limit {
-			words[number] = a.Clone()
+		if e.Kind == Deliveries && a.Status == alert.Firing && len(d.alerts) < s.limit && number < maxSpelled {
+			own := a.Clone()
+			d.put(number, &own)
 		}
 	})
 }
 
-func (s *Speller) of(e *Event) map[uint32]alert.Alert {
+// maxSpelled bounds the numbers that are followed, so that a strange one takes no
+// more room than a bit for each below it.
+const maxSpelled = 1 << 25
+
+func (s *Speller) of(e *Event) *spelled {
 	if e.Kind != Deliveries {
 		return nil
 	}
 	for i := range s.dictionaries {
 		if d := &s.dictionaries[i]; d.alerts != nil && d.id == e.Dictionary {
-			return d.alerts
+			return d
 		}
 	}
 	s.dictionaries[1] = s.dictionaries[0]
-	s.dictionaries[0] = spelled{e.Dictionary, map[uint32]alert.Alert{}}
-	return s.dictionaries[0].alerts
+	s.dictionaries[0] = spelled{id: e.Dictionary, alerts: map[uint32]*alert.Alert{}}
+	return &s.dictionaries[0]
 }

@@ -1,6 +1,8 @@
 package dedupe
 
 import (
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/wire"
 )
@@ -272,11 +274,15 @@ func (s *texts) load(r *wire.Reader) {
 		return
 	}
 	s.symbols = make([]string, 0, n)
-	s.index = make(map[string]uint32, n)
-	for i := range n {
+	for range n {
 		v := r.String()
-		s.symbols = append(s.symbols, v)
-		s.index[v] = uint32(i)
+		h := xxhash.Sum64String(v)
+		k := s.find(v, h)
+		if k.number != 0 {
+			r.Fail("symbol %q twice", v)
+			return
+		}
+		s.add(v, k, h)
 	}
 	for i := range s.seen {
 		s.seen[i] = r.Uint32()

@@ -57,6 +57,9 @@ type Core struct {
 	timers    timers
 	order     uint64 // of timers
 
+	rushes []*rush // by receiver, in order of their first alert without a group
+	storms uint64  // counted
+
 	sources        []source // watched for silence
 	silences       []Silence
 	silenceVersion uint32
@@ -71,7 +74,9 @@ type Core struct {
 	lsA, lsB alert.Labels
 	lsRoute  alert.Labels
 	views    []view
-	paged    bool // the flush under way has paged
+	picked   []int32 // members of the notification being written
+	paged    bool    // the flush under way has paged
+	named    bool    // the alert that Storm is given to stands in a notification by name
 	key      []byte
 	spelled  alert.Alert
 }
@@ -322,9 +327,12 @@ func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition,
 		At: now, Seq: c.seq, Fingerprint: c.table.Fingerprint(ref), Action: Moved, Was: l.disposition, Now: to,
 		Severity: l.severity, Dim: l.dim, Cause: cause, Incident: l.incident(),
 	}
-	if to == Paged || to == Grouped {
+	if to == Paged || to == Grouped || to == Storm && c.named {
 		row.Delay = now.Sub(l.onsetAt)
 		row.Paged = l.pagedAt()
+	}
+	if to == Storm && c.named {
+		row.Paged = row.Paged.Rank() // unset is for one that was only counted
 	}
 	if to == Pending {
 		row.Until = l.first.group.next

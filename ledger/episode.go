@@ -73,7 +73,7 @@ func (es *episodes) end(r *correlate.Row) {
 	es.ended++
 	if r.At.Sub(e.since) < SelfResolved {
 		es.short++
-		if e.now == correlate.Paged || e.now == correlate.Grouped {
+		if heard(e.now, e.paged) {
 			es.shortTold++
 		}
 	}
@@ -83,6 +83,12 @@ func (es *episodes) end(r *correlate.Row) {
 		return
 	}
 	es.settle(r.Fingerprint, e, r.At)
+}
+
+// heard reports whether somebody heard of an alert itself: a storm may have
+// counted it only, and says then that nothing was paged for it.
+func heard(d correlate.Disposition, paged alert.Severity) bool {
+	return d == correlate.Paged || d == correlate.Grouped || d == correlate.Storm && paged != alert.Unset
 }
 
 // waits reports whether d is a disposition that another has to follow.
@@ -125,7 +131,7 @@ func (e *episode) judge(at alert.Time) judgement {
 	switch e.now {
 	case correlate.Paged, correlate.Silenced, correlate.Inhibited, correlate.Muted, correlate.ResolvedBeforePage:
 		return excused
-	case correlate.Grouped:
+	case correlate.Grouped, correlate.Storm:
 		if e.paged == alert.Critical {
 			return excused
 		}

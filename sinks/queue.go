@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 )
@@ -55,6 +56,21 @@ func (it *item) supersede(old *item) {
 	it.settleResolve()
 }
 
+// outlasts reports whether it must be sent although newer has come: it names a
+// critical or an error that is new and for which newer has no room.
+func (it *item) outlasts(newer *item) bool {
+	if newer.n.Omitted == 0 || newer.n.Kind == correlate.Resolve {
+		return false
+	}
+	listed := make(map[alert.Fingerprint]bool, len(newer.n.Alerts))
+	for i := range newer.n.Alerts {
+		listed[newer.n.Alerts[i].Fingerprint] = true
+	}
+	return slices.ContainsFunc(it.n.Alerts, func(m correlate.Member) bool {
+		return mustBeNamed(&m) && !listed[m.Fingerprint]
+	})
+}
+
 // settleResolve silences a resolve of which nobody has heard the beginning. If
 // some attempt at the page may have arrived, the resolve goes out all the same:
 // at worst it closes nothing.
@@ -72,8 +88,9 @@ type ending struct {
 }
 
 // queue is what one integration has still to be told about one group, oldest
-// first, at most one waiting item an incident. It is pure: its target holds the
-// lock, the clock and the worker.
+// first, at most one waiting item an incident, and before it those whose names
+// it has no room for. It is pure: its target holds the lock, the clock and the
+// worker.
 type queue struct {
 	key   string
 	items []*item
@@ -85,8 +102,8 @@ type queue struct {
 	wake chan struct{} // tells the worker to look again
 }
 
-// maxWaiting bounds the incidents of one group that wait for one integration.
-// The notification of one more counts as failed, so that its caller tells
+// maxWaiting bounds the items of one group that wait for one integration. One
+// more counts as failed, so that its caller tells
 // somebody else; none of those that wait is dropped for it.
 const maxWaiting = 64
 
@@ -100,7 +117,7 @@ func (q *queue) add(it *item) []ending {
 		case old.n.Incident != it.n.Incident:
 		case old.n.Revision >= it.n.Revision:
 			return append(out, ending{it, correlate.Superseded, nil})
-		case i == 0 && q.busy:
+		case i == 0 && q.busy, old.outlasts(it):
 		default:
 			it.supersede(old)
 			out = append(out, ending{old, correlate.Superseded, nil})
@@ -148,7 +165,7 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 	}
 	q.failures++
 	q.next = now.Add(wait)
-	if i < 0 {
+	if i < 0 || head.outlasts(q.items[i]) {
 		return nil
 	}
 	newer := q.items[i]

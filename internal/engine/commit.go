@@ -20,8 +20,9 @@ type commitPoint struct {
 	partial int
 }
 
-// recordBytes is about how much a commit record may hold before packing; a
-// message that decides more is committed in parts.
+// recordBytes is about how much a commit record may hold before packing, less
+// where the server takes less; a message that decides more is committed in
+// parts.
 const recordBytes = 2 << 20
 
 // commit writes the outputs of message seq to the outbox, less what an earlier
@@ -35,7 +36,7 @@ func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Not
 		return fmt.Errorf("engine: message %d decides %d notifications, the outbox has %d of them: this program decides otherwise than the one that wrote them", seq, len(outputs), done)
 	}
 	for done < len(outputs) {
-		n := take(outputs[done:])
+		n := take(outputs[done:], min(recordBytes, e.opts.Stream.MaxRecord()))
 		c := frame.Commit{Epoch: e.epoch, Input: seq, At: e.shard.now, Outputs: outputs[done : done+n]}
 		if done += n; done < len(outputs) {
 			c.Input, c.Partial = seq-1, done // seq is the next message then
@@ -48,8 +49,9 @@ func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Not
 	return nil
 }
 
-// take counts how many of the outputs fit one record; at least one.
-func take(outputs []correlate.Notification) int {
+// take counts how many of the outputs fit one record of limit bytes; at least
+// one.
+func take(outputs []correlate.Notification, limit int) int {
 	size := 0
 	for i := range outputs {
 		n := &outputs[i]
@@ -63,7 +65,7 @@ func take(outputs []correlate.Notification) int {
 			}
 			size += 128
 		}
-		if size += 512; size > recordBytes && i > 0 {
+		if size += 512; size > limit && i > 0 {
 			return i
 		}
 	}
@@ -128,18 +130,35 @@ func (e *Engine) stored(ctx context.Context, c *frame.Commit) (uint64, finding) 
 	return 0, theirs
 }
 
-// encode packs c. A record that is too large for the server lists fewer alerts
-// and counts the rest.
+// encode packs c. A record that is too large for the server shows fewer
+// annotations, and if that is not enough lists fewer alerts and counts the rest.
 func (e *Engine) encode(c *frame.Commit) ([]byte, error) {
 	for {
 		record, err := frame.AppendCommit(nil, e.outbox.counter+1, c)
 		if err != nil {
 			return nil, fmt.Errorf("engine: commit: %w", err)
 		}
-		if len(record) <= e.opts.Stream.MaxRecord() || !shorten(c.Outputs) {
+		if len(record) <= e.opts.Stream.MaxRecord() || !strip(c.Outputs) && !shorten(c.Outputs) {
 			return record, nil
 		}
 	}
+}
+
+// annotated is how many alerts of a list that is too long keep their annotations.
+const annotated = 20
+
+// strip drops the annotations of all alerts of a list but the first: a name is
+// worth more. It reports false when there is nothing to drop.
+func strip(outputs []correlate.Notification) (dropped bool) {
+	for i := range outputs {
+		alerts := outputs[i].Alerts
+		for j := annotated; j < len(alerts); j++ {
+			m := &alerts[j]
+			dropped = dropped || m.Annotations != nil || m.GeneratorURL != ""
+			m.Annotations, m.GeneratorURL = nil, ""
+		}
+	}
+	return dropped
 }
 
 // shorten halves the longest list of alerts. It reports false when none can be

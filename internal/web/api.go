@@ -44,7 +44,8 @@ type Incident struct {
 	Severity string            `json:"severity"` // the highest paged; "unset" before the first page
 	Pages    uint32            `json:"pages"`
 	OpenedAt time.Time         `json:"opened_at"`
-	NextAt   time.Time         `json:"next_at"` // when it is looked at next
+	NextAt   time.Time         `json:"next_at"`         // when it is looked at next
+	Storm    uint64            `json:"storm,omitempty"` // alerts that came too many at once for groups of their own
 }
 
 func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
@@ -59,6 +60,9 @@ func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
 			ID: correlate.IncidentName(v.Incident), Receiver: v.Receiver, Labels: labelMap(v.Labels), GroupKey: v.GroupKey,
 			Severity: v.Severity.String(), Pages: v.Pages, OpenedAt: v.OpenedAt.Std(), NextAt: v.NextAt.Std(),
 		})
+		if v.Storm != nil {
+			out[i].Storm = v.Storm.Joined
+		}
 	}
 	writeJSON(w, out)
 }

@@ -389,7 +389,7 @@ func TestPoisonIsGivenUp(t *testing.T) {
 		l := beginIn(t, dir)
 		var given []uint64
 		l.engine.opts.Poisoned = func(m *stream.Message, _ error) { given = append(given, m.Seq) }
-		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.owner.Probe, s.probe = poison, poison }); err != nil {
 			t.Fatal(err)
 		}
 		l.post(alert.Firing, "a")
@@ -405,7 +405,7 @@ func TestPoisonIsGivenUp(t *testing.T) {
 		l.end()
 
 		l = beginIn(t, dir)
-		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.owner.Probe, s.probe = poison, poison }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

@@ -70,7 +70,7 @@ func fed(t testing.TB, messages []stream.Message) *Shard {
 
 func encoded(t testing.TB, s *Shard) []byte {
 	t.Helper()
-	b, err := encodeSnapshot(s)
+	b, err := EncodeSnapshot(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestSnapshotGoesOnAsBefore(t *testing.T) {
 	live := fed(t, messages)
 	want := encoded(t, live)
 	for cut := 1; cut < len(messages); cut += 23 {
-		s, err := decodeSnapshot(encoded(t, fed(t, messages[:cut])))
+		s, err := DecodeSnapshot(encoded(t, fed(t, messages[:cut])))
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
@@ -102,10 +102,10 @@ func TestDamagedSnapshotIsNotUsed(t *testing.T) {
 	for i := range len(good) {
 		bent := bytes.Clone(good)
 		bent[i] ^= 0x10
-		if _, err := decodeSnapshot(bent); err == nil {
+		if _, err := DecodeSnapshot(bent); err == nil {
 			t.Fatalf("byte %d changed, and it was loaded", i)
 		}
-		if _, err := decodeSnapshot(good[:i]); err == nil {
+		if _, err := DecodeSnapshot(good[:i]); err == nil {
 			t.Fatalf("cut to %d bytes, and it was loaded", i)
 		}
 	}
@@ -140,7 +140,7 @@ func TestSnapshotGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := decodeSnapshot(b)
+	s, err := DecodeSnapshot(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := decodeSnapshot(data); err != nil {
+			if _, err := DecodeSnapshot(data); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -97,6 +97,25 @@ func TestSnapshotGoesOnAsBefore(t *testing.T) {
 	}
 }
 
+// TestReplayKnowsNothingOfThePresentPolicy: sources that only the present
+// configuration watches were watched from the beginning of a replay, which made
+// them silent where they had not been.
+func TestReplayKnowsNothingOfThePresentPolicy(t *testing.T) {
+	messages := logged(t, 60)
+	p := testPolicy()
+	p.Sources = []correlate.Source{{Name: "test", SilentAfter: time.Minute}}
+	s, err := NewShard(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		s.Apply(&messages[i])
+	}
+	if !bytes.Equal(encoded(t, s), encoded(t, fed(t, messages))) {
+		t.Fatal("the shard depends on the policy that it was made with")
+	}
+}
+
 func TestDamagedSnapshotIsNotUsed(t *testing.T) {
 	good := encoded(t, fed(t, logged(t, 60)))
 	for i := range len(good) {

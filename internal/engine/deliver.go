@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -109,13 +111,14 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 	_, c, err := frame.DecodeCommit(m.Data)
 	if err != nil {
 		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
-		return
+		c = nil
 	}
-	for i := range c.Outputs {
-		n := &c.Outputs[i]
-		if due, again := undelivered.Due(m.Seq, c, n); due {
-			e.stats.Delivered.Add(1)
-			e.opts.Deliver(ctx, n, again)
+	for _, d := range undelivered.Take(m.Seq, c) {
+		if d.Overtaken {
+			e.Report(d.OvertakenReceipt(alert.TimeOf(time.Now())))
+			continue
 		}
+		e.stats.Delivered.Add(1)
+		e.opts.Deliver(ctx, d.Notification, d.Again)
 	}
 }

@@ -240,6 +240,28 @@ func TestUnreportedIsDeliveredAgain(t *testing.T) {
 	})
 }
 
+// TestResolvedIsNotPagedAgain: a page and its resolve, heard both but not
+// confirmed, were sent again one after the other, and the page opened anew what
+// was over.
+func TestResolvedIsNotPagedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := begin(t, dir, testPolicy(), "p1")
+		l.silent = true
+		l.post(alert.Firing, "a")
+		time.Sleep(time.Minute)
+		l.post(alert.Resolved, "a")
+		time.Sleep(10 * time.Minute)
+		want(t, "first life", l.end(), "INC-1 page A/a; INC-1 resolve A/a")
+		l = begin(t, dir, testPolicy(), "p1")
+		time.Sleep(time.Second)
+		want(t, "second life", l.end(), "INC-1 resolve A/a")
+		l = begin(t, dir, testPolicy(), "p1")
+		time.Sleep(time.Second)
+		want(t, "third life", l.end(), "")
+	})
+}
+
 func TestOurAbsenceResolvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

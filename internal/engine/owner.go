@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime/debug"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -236,16 +237,17 @@ const (
 	NoRecord                   // nothing
 )
 
-// Redelivery is what earlier lives have decided and may not have delivered, as
-// it stood when this life had caught up.
+// Redelivery sorts out what the outbox holds when a life has caught up: what
+// earlier lives have decided and may not have delivered, then what this one does.
 type Redelivery struct {
 	inherited   uint64
 	undelivered map[notificationID]uint64
+	held        []correlate.Notification
 }
 
-// Redelivery returns it. It is the caller's own.
+// Redelivery begins one. It is the caller's own.
 func (o *Owner) Redelivery() Redelivery {
-	return Redelivery{o.inherited, maps.Clone(o.shard.undelivered)}
+	return Redelivery{inherited: o.inherited, undelivered: maps.Clone(o.shard.undelivered)}
 }
 
 // From says where to begin to read the outbox: at the first record, up to the
@@ -262,13 +264,67 @@ func (r *Redelivery) From() (input, last uint64) {
 	return input, r.inherited
 }
 
-// Due reports whether n, of the outbox's record at seq, is to be handed on, and
-// whether an earlier life may have done so already.
-func (r *Redelivery) Due(seq uint64, c *frame.Commit, n *correlate.Notification) (due, again bool) {
-	if seq > r.inherited {
-		return true, false
+// A Delivery is a notification for the sinks.
+type Delivery struct {
+	*correlate.Notification
+	Again bool // an earlier life may have handed it on already
+
+	// Overtaken says that it must not be sent: a newer one tells the same people
+	// more. A receipt has to say so in the log.
+	Overtaken bool
+}
+
+// OvertakenReceipt is that receipt, written at a given time.
+func (d *Delivery) OvertakenReceipt(at alert.Time) correlate.Receipt {
+	return correlate.Receipt{
+		Incident: d.Incident, Revision: d.Revision, Kind: d.Kind, Receiver: d.Receiver,
+		Outcome: correlate.Superseded, Last: true, At: at,
 	}
-	return r.undelivered[notificationID{n.Incident, n.Revision}] == decidedBy(c), true
+}
+
+// Take takes the record at seq, nil for one that cannot be read, and returns
+// what is to be handed on now, in order. What earlier lives have decided is held
+// back up to their last record, for what they have said later may have been
+// heard, with its receipt lost: sent again after its resolve, a page would call
+// people to what is over.
+func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
+	old := seq <= r.inherited
+	if c != nil && old {
+		for i := range c.Outputs {
+			n := &c.Outputs[i]
+			if r.undelivered[notificationID{n.Incident, n.Revision}] == decidedBy(c) {
+				r.held = append(r.held, *n)
+			}
+		}
+	}
+	if seq >= r.inherited {
+		for i := range r.held {
+			n := &r.held[i]
+			kept := n.Class &^ overtaken(n, r.held[i+1:])
+			if kept != 0 {
+				n.Class = kept
+			}
+			out = append(out, Delivery{n, true, kept == 0})
+		}
+		r.held = nil
+	}
+	if c != nil && !old {
+		for i := range c.Outputs {
+			out = append(out, Delivery{Notification: &c.Outputs[i]})
+		}
+	}
+	return out
+}
+
+// overtaken is the classes that hear enough from what comes after n. An update
+// does not do for a page: it wakes nobody.
+func overtaken(n *correlate.Notification, after []correlate.Notification) (classes correlate.Class) {
+	for i := range after {
+		if m := &after[i]; m.Incident == n.Incident && (m.Kind != correlate.Update || n.Kind == correlate.Update) {
+			classes |= m.Class
+		}
+	}
+	return classes
 }
 
 // decidedBy is the message that a record's outputs come from.

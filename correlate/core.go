@@ -295,7 +295,7 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 	l = &c.live[ref]
 	r := &out.Rows[at]
 	r.Now, r.Dim, r.Severity = Pending, l.dim, l.severity
-	r.Incident, r.Until = l.incident(), l.first.group.next
+	r.Incident, r.Until = l.incident(), l.due()
 }
 
 // endEpisode settles an onset whose alert has ended.
@@ -335,7 +335,7 @@ func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition,
 		row.Paged = row.Paged.Rank() // unset is for one that was only counted
 	}
 	if to == Pending {
-		row.Until = l.first.group.next
+		row.Until = l.due()
 	}
 	l.disposition = to
 	out.Rows = append(out.Rows, row)
@@ -367,6 +367,20 @@ func (l *liveAlert) incident() uint64 {
 		return 0
 	}
 	return l.first.group.incident
+}
+
+// due is when the last of its groups that have not come round yet does: until
+// then it is pending.
+func (l *liveAlert) due() (at alert.Time) {
+	if g := l.first.group; g != nil && g.members[l.first.member].disposition == Pending {
+		at = g.next
+	}
+	for _, s := range l.more {
+		if s.group.members[s.member].disposition == Pending {
+			at = max(at, s.group.next)
+		}
+	}
+	return at
 }
 
 // pagedAt is the highest severity at which a group of the alert has paged.

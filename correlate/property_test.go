@@ -152,7 +152,7 @@ func (b *books) enter(rows []Row) error {
 			b.delivered++
 			b.n[r.Now]++
 		case Moved:
-			if r.Was == r.Now {
+			if r.Was == r.Now && (r.Now != Pending || r.Until == 0) {
 				return fmt.Errorf("row %+v moves nothing", r)
 			}
 			b.n[r.Was]--

@@ -81,6 +81,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 	if l.first.group == nil {
 		return // ended, waiting to be forgotten
 	}
+	wasDue := l.due()
 	seats := append([]seat{l.first}, l.more...)
 	l.first, l.more = seat{}, nil
 	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
@@ -104,6 +105,9 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 		}
 	}
 	c.settle(out, now, ref, "")
+	if due := l.due(); l.disposition == Pending && !l.ended && wasDue != 0 && due != wasDue {
+		c.move(out, now, ref, Pending, "") // as it was, at another time
+	}
 }
 
 // takeOver opens the group of c.lsRoute under r with the history of the one it

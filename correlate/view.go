@@ -98,7 +98,7 @@ func (c *Core) incidentView(g *group) IncidentView {
 func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, alert.Time)) {
 	for ref := 1; ref < len(c.live); ref++ {
 		if l := &c.live[ref]; l.disposition == Pending && !l.ended && l.severity >= severity {
-			f(c.table.Fingerprint(dedupe.Ref(ref)), l.first.group.next)
+			f(c.table.Fingerprint(dedupe.Ref(ref)), l.due())
 		}
 	}
 }

@@ -84,7 +84,7 @@ const (
 type Engine struct {
 	opts  Options
 	log   *zap.Logger
-	shard *Shard
+	owner *Owner // its shard belongs to loop
 
 	queries  chan query
 	receipts chan correlate.Receipt
@@ -96,19 +96,7 @@ type Engine struct {
 	done     chan struct{} // closed when Run has returned
 	stopping atomic.Bool
 
-	epoch     uint64
-	committed commitPoint
-	outbox    struct{ seq, counter uint64 }
-
-	poisoned *poisoned
-	probe    func(*frame.Event)
-	breaks   int // of the core, in a row, on the message breaking
-	breaking uint64
-
-	readFrom    uint64 // the first message that the shard has not applied
-	padTo       uint64 // the highest number that messages of the log have had
-	resumeSeq   uint64 // of the message that says that this life listens
-	inherited   uint64 // the last outbox record of the life before
+	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
 
 	stats Stats
@@ -152,12 +140,8 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.epoch = 1
-	if c != nil {
-		e.epoch = c.Epoch + 1
-		e.committed = commitPoint{input: c.Input, partial: c.Partial}
-		e.outbox.seq, e.outbox.counter, e.inherited = seq, counter, seq
-	}
+	e.owner = NewOwner(c, counter, seq)
+	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
 	held, err := e.opts.Stream.Log(ctx)
 	if err != nil {
 		return err
@@ -185,47 +169,27 @@ func (e *Engine) restore(held *stream.Extent) error {
 		if shard, err = NewShard(e.opts.Policy); err != nil {
 			return err
 		}
-		e.adopt(shard)
-		e.readFrom = held.First
-		return nil
 	}
 	e.snapshotSeq = shard.seq
-	switch {
-	case shard.seq > held.Last:
-		// What was decided by the messages that are gone is in the snapshot; what
-		// comes now takes their numbers.
-		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the snapshot knows %d", held.Last, shard.seq))
-		e.padTo = shard.seq
-		shard.seq = held.Last
-	case shard.seq+1 < held.First:
-		e.fault("the log has lost its beginning", fmt.Errorf("it begins at message %d, the snapshot ends at %d", held.First, shard.seq))
-		shard.seq = held.First - 1
+	if f := e.owner.Restore(shard, e.poisoned.list(), held); f != nil {
+		e.fault(f.What, f.Err)
 	}
-	e.adopt(shard)
-	e.readFrom = shard.seq + 1
 	e.opts.Stream.NumberFrom(shard.counter + 1)
 	return nil
 }
 
-// announce writes to the log that listening goes on, or how it begins. Numbers
-// that were in use before a loss are passed over: for them, decisions of another
-// past stand in the outbox.
+// announce writes to the log that listening goes on, or how it begins.
 func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
-	first := frame.Event{Kind: frame.Resume, From: held.LastAt}
-	if held.Last == 0 {
-		first = frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
-	}
-	need := max(e.padTo, e.committed.input+1)
-	if e.committed.input > held.Last {
-		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the outbox knows %d", held.Last, e.committed.input))
-		e.committed.partial = 0
+	first, f := e.owner.Announce(held, e.opts.Policy, e.opts.PolicyHash)
+	if f != nil {
+		e.fault(f.What, f.Err)
 	}
 	for {
 		seq, err := e.opts.Stream.AppendEvents(ctx, first)
 		if err != nil {
 			return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
 		}
-		if e.resumeSeq = seq; seq >= need {
+		if e.owner.Announced(seq) {
 			return nil
 		}
 		first = frame.Event{Kind: frame.Tick}

@@ -51,13 +51,19 @@ func (a notificationID) compare(b notificationID) int {
 
 // NewShard returns a shard that decides by p until the log says otherwise.
 func NewShard(p *correlate.Policy) (*Shard, error) {
+	s := &Shard{current: p, undelivered: map[notificationID]uint64{}}
+	return s, s.begin(p)
+}
+
+// begin empties the shard.
+func (s *Shard) begin(p *correlate.Policy) error {
 	core, err := correlate.NewCore(p)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Shard{
-		Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), current: p, undelivered: map[notificationID]uint64{},
-	}, nil
+	s.Core, s.Ledger = core, ledger.New(core.Dim, ledger.Options{})
+	s.Core.At(s.seq)
+	return nil
 }
 
 // Now is the log's time.
@@ -159,7 +165,11 @@ func (s *Shard) apply(e *frame.Event) error {
 			s.Core.Quarantine(&s.out, s.now, e.Source, e.Quarantine.Reason)
 		}
 	case frame.Policy:
-		if err := s.Core.SetPolicy(&s.out, s.now, e.Policy); err != nil {
+		set := func(p *correlate.Policy) error { return s.Core.SetPolicy(&s.out, s.now, p) }
+		if s.seq == 1 && s.policy == "" {
+			set = s.begin // by which policy it was made must leave no trace
+		}
+		if err := set(e.Policy); err != nil {
 			return err
 		}
 		s.policy, s.current = e.PolicyHash, e.Policy
@@ -176,6 +186,13 @@ func (s *Shard) apply(e *frame.Event) error {
 		}
 	}
 	return nil
+}
+
+// takeUnexplained returns what unexplained has counted since the last call.
+func (s *Shard) takeUnexplained() int {
+	n := s.unexplained
+	s.unexplained = 0
+	return n
 }
 
 // deliveries observes what a source has sent, in the order in which it did.

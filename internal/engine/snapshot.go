@@ -41,8 +41,9 @@ var ErrSnapshot = errors.New("snapshot")
 // errNoSnapshot says that there is none to load.
 var errNoSnapshot = errors.New("no snapshot")
 
-// encodeSnapshot writes the shard's state.
-func encodeSnapshot(s *Shard) ([]byte, error) {
+// EncodeSnapshot writes the shard's state: the same state always as the same
+// bytes.
+func EncodeSnapshot(s *Shard) ([]byte, error) {
 	var w wire.Writer
 	if err := s.appendState(&w); err != nil {
 		return nil, err
@@ -55,8 +56,9 @@ func encodeSnapshot(s *Shard) ([]byte, error) {
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b)), nil
 }
 
-// decodeSnapshot makes a shard of what encodeSnapshot wrote.
-func decodeSnapshot(b []byte) (*Shard, error) {
+// DecodeSnapshot makes a shard of what EncodeSnapshot wrote. Of anything else it
+// makes an error.
+func DecodeSnapshot(b []byte) (*Shard, error) {
 	if len(b) < snapshotHeader+8 || b[0] != 'W' || b[1] != 'S' {
 		return nil, fmt.Errorf("%w: no snapshot", wire.ErrCorrupt)
 	}
@@ -170,22 +172,32 @@ func (d snapshots) newest() (s *Shard, faults []error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s, faults = NewestSnapshot(names, os.ReadFile)
+	if s == nil {
+		err = errNoSnapshot
+	}
+	return s, faults, err
+}
+
+// NewestSnapshot loads the first of names that is whole, nil when none is, and
+// says what is wrong with those before it.
+func NewestSnapshot(names []string, read func(string) ([]byte, error)) (s *Shard, faults []error) {
 	for _, name := range names {
-		b, err := os.ReadFile(name)
+		b, err := read(name)
 		if err == nil {
-			if s, err = decodeSnapshot(b); err == nil {
-				return s, faults, nil
+			if s, err = DecodeSnapshot(b); err == nil {
+				return s, faults
 			}
 		}
 		faults = append(faults, fmt.Errorf("snapshot %s cannot be used: %w", name, err))
 	}
-	return nil, faults, errNoSnapshot
+	return nil, faults
 }
 
 // save writes a snapshot so that it is there whole or not at all, and then
 // removes the oldest.
 func (d snapshots) save(s *Shard) error {
-	b, err := encodeSnapshot(s)
+	b, err := EncodeSnapshot(s)
 	if err != nil {
 		return err
 	}

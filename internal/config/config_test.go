@@ -225,8 +225,8 @@ func TestAHugeFileIsNotReadWhole(t *testing.T) {
 	if err := os.WriteFile(path, []byte(DefaultText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(path, 1<<40); err != nil { // a hole: it takes no room
-		t.Skip("no file with a hole of a terabyte can be made here: ", err)
+	if err := os.Truncate(path, 1<<36); err != nil { // a hole: it takes no room
+		t.Fatal(err)
 	}
 	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "a file of more than") {
 		t.Errorf("got %v", err)

@@ -65,6 +65,7 @@ func mutations() []mutation {
 		in("duplicate key", broken, "  group_wait: 200ms\n", "  group_wait: 200ms\n  group_wait: 300ms\n"),
 		in("bad matcher", broken, `severity="critical"`, `severity`, `="critical"`, `sev erity="critical"`),
 		in("bad expression", broken, `severity="critical"`, `severity=~"("`, `severity=~"[z-a]"`, `severity=~"a{1001}"`),
+		in("bad template", broken, "'{{ .NotificationReason }}'", "'{{ .NotificationReason'", "'{{ reason }}'", "'{{ if .Alerts }}'"),
 		in("receiver that is not there", broken, "receiver: oncall", "receiver: oncal"),
 		with("secret that is missing", broken, "  access: {tokens: [{name: a, role: admin, token_file: gone.token}]}\n"),
 		with("secret that cannot be read", broken, "  access: {tokens: [{name: a, role: admin, token_file: folder}]}\n"),

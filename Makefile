@@ -34,7 +34,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,sec ./...
+	go vet -tags invariants,e2e,reload,sec ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -64,6 +64,12 @@ demo: ## play a storm through the whole pipeline and show what it did
 e2e: ## the built binary behind a real Alertmanager, killed and reloaded; ends with a line of figures
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
 	WINNOW_E2E_FIGURES=$$figures go test -tags e2e -count=1 -v -timeout 20m ./benchmarks/e2e/...; \
+	cat "$$figures"
+
+.PHONY: reload
+reload: ## 500 reloads, broken, dangerous and good, of the built binary under load; ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_RELOAD_FIGURES=$$figures go test -tags e2e,reload -count=1 -timeout 20m -run '^TestReloadsUnderLoad$$' ./benchmarks/e2e; \
 	cat "$$figures"
 
 .PHONY: sec

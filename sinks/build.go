@@ -111,6 +111,9 @@ func (b *builder) integration(receiver string, field, index int, conf reflect.Va
 		}
 		return ins[0], nil
 	}
+	if err := checkTemplates(conf, ""); err != nil {
+		return fmt.Errorf("%s: %s", where, b.secret.error(err))
+	}
 	l, err := w.take() // a broken entry fails the load, not the first page
 	if err != nil {
 		return fmt.Errorf("%s: %s", where, b.secret.error(err))

@@ -99,6 +99,8 @@ type Engine struct {
 	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
 
+	replaced *correlate.Policy // in force before this life, if its own is another
+
 	stats Stats
 }
 
@@ -207,6 +209,10 @@ func (e *Engine) fault(what string, err error) {
 // Ready is closed once the log has been replayed to where this life began.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
+// Replaced is the policy that was in force before this life began, nil if that
+// goes on. It is known once Ready is closed.
+func (e *Engine) Replaced() *correlate.Policy { return e.replaced }
+
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return &e.stats }
 
@@ -225,7 +231,12 @@ func (e *Engine) Query(ctx context.Context, f func(*Shard)) error {
 	}
 }
 
+// ErrNotYet says that what was written to the log is there, and that the core
+// had not come to it when the waiting ended.
+var ErrNotYet = errors.New("engine: in the log, not yet applied")
+
 // SetPolicy writes another policy to the log; it is in force when this returns.
+// With ErrNotYet it will be.
 func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string) error {
 	if _, err := correlate.NewCore(p); err != nil {
 		return err // a policy in the log must be sound
@@ -234,7 +245,10 @@ func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string
 	if err != nil {
 		return fmt.Errorf("engine: write the policy to the log: %w", err)
 	}
-	return e.Applied(ctx, seq)
+	if err := e.Applied(ctx, seq); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotYet, err)
+	}
+	return nil
 }
 
 // SetSilence writes a silence to the log; it is in force when this returns.

@@ -191,6 +191,7 @@ func (e *Engine) tellSilence(all bool) {
 // caughtUp begins the live part of an engine's life.
 func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 	if e.owner.PolicyDue(e.opts.PolicyHash) {
+		e.replaced = e.owner.shard.current
 		ev := frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
 		if _, err := e.opts.Stream.AppendEvents(ctx, ev); err != nil {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)

@@ -38,6 +38,8 @@ type Shard struct {
 	// poison are messages that broke the core before; they are passed over.
 	poison map[uint64]bool
 	probe  func(*frame.Event) // for tests: breaks the core
+
+	rehearses bool // see NewRehearsal
 }
 
 type notificationID struct {
@@ -137,6 +139,9 @@ func (s *Shard) passOver() []correlate.Notification {
 
 // enter writes what was decided into the books.
 func (s *Shard) enter() []correlate.Notification {
+	if s.rehearses {
+		return s.out.Notifications
+	}
 	for i := range s.out.Rows {
 		s.Ledger.Fold(&s.out.Rows[i])
 	}
@@ -151,6 +156,9 @@ func (s *Shard) enter() []correlate.Notification {
 }
 
 func (s *Shard) apply(e *frame.Event) error {
+	if s.skips(e) {
+		return nil
+	}
 	switch e.Kind {
 	case frame.Alerts:
 		s.Core.Heard(&s.out, s.now, e.Source)

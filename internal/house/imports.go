@@ -11,7 +11,7 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ web ◀ node ◀ sim, demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ preview ◀ web ◀ node ◀ sim, demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
@@ -36,6 +36,7 @@ var theLine = []struct{ pkg, may string }{
 	// The guard pages when the correlator does not, so it shares nothing with it.
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
 	{"internal/engine", edges + " internal/frame internal/stream"},
+	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"}, // tests only
@@ -48,7 +49,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine"
+	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine internal/preview"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

@@ -83,11 +83,12 @@ type Node struct {
 	quiet      map[string]bool        // sources that are silent
 	unreadable map[string][]time.Time // when sources last sent what cannot be read
 
-	reloading sync.Mutex
-	cancel    context.CancelFunc
-	watchers  sync.WaitGroup
-	ended     chan struct{}
-	err       error // of the engine, once ended is closed
+	reloading  sync.Mutex
+	previewing sync.Mutex // a preview takes the memory of two shards
+	cancel     context.CancelFunc
+	watchers   sync.WaitGroup
+	ended      chan struct{}
+	err        error // of the engine, once ended is closed
 }
 
 // Start opens the log and begins to work. It returns as soon as alerts can be
@@ -173,7 +174,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.web = web.New(web.Options{
 		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
-		Access: n.opts.Access, Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
+		Access: n.opts.Access, Reload: n.reloadAs, Preview: n.previewText, Version: n.opts.Version, Logger: n.log,
 	})
 	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())
@@ -186,6 +187,7 @@ func (n *Node) run(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
+	n.watchers.Go(func() { n.reviewStart(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = n.engine.Run(ctx)
@@ -247,59 +249,6 @@ func (n *Node) Err() error { return n.err }
 
 // Engine is the node's engine.
 func (n *Node) Engine() *engine.Engine { return n.engine }
-
-// Reload reads the configuration again. A broken one changes nothing.
-func (n *Node) Reload(ctx context.Context) error {
-	n.reloading.Lock()
-	defer n.reloading.Unlock()
-	err := n.reload(ctx)
-	if err != nil {
-		n.web.Reloaded(err, time.Now())
-		n.log.Error("reload failed; the configuration in force stays", zap.Error(err))
-		n.alarm.Raise(selfalert.ReloadFailed, "see the log for where the mistake is")
-		return err
-	}
-	n.alarm.Clear(selfalert.ReloadFailed)
-	n.log.Info("configuration reloaded", zap.String("hash", n.current.Load().Hash))
-	return nil
-}
-
-func (n *Node) reload(ctx context.Context) error {
-	c, err := n.opts.Load()
-	if err != nil {
-		return err
-	}
-	rules, err := n.opts.Access.Prepare(c.Winnow.Access, c.Winnow.Ingest)
-	if err != nil {
-		return err
-	}
-	doors, err := n.doors(c)
-	if err != nil {
-		return err
-	}
-	p, err := n.build(c)
-	if err != nil {
-		return err
-	}
-	// The sinks first: a notification of the new policy must find its receiver.
-	n.setReceivers(p.receivers)
-	if err := n.engine.SetPolicy(ctx, &c.Policy, c.Hash); err != nil {
-		if old, buildErr := n.build(n.current.Load()); buildErr == nil {
-			n.setReceivers(old.receivers)
-			old.enrich.Close()
-		}
-		p.enrich.Close()
-		return err
-	}
-	n.delivery.pipeline.Swap(p.enrich).Close()
-	n.current.Store(c)
-	route := guardRoute(&c.Policy.Route)
-	n.guard.SetRoute(&route)
-	n.alarm.Configure(c.Winnow.SelfAlert)
-	n.opts.Access.Enforce(rules)
-	n.web.Configure(c, doors.Routes())
-	return nil
-}
 
 // Stop ends the node in order: what is under way at the sinks may end and is
 // written to the log, then the engine stops, then the log closes. Requests must

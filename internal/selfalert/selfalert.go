@@ -38,6 +38,7 @@ const (
 	ReloadFailed                  // a configuration was not taken
 	SourceSilent                  // a source has stopped sending
 	SourceUnreadable              // a source sends what cannot be read
+	PolicyUnpages                 // a configuration took effect at a start that leaves out criticals paged before
 	NumCauses
 )
 
@@ -52,6 +53,7 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"reload_failed", "Winnow: the configuration was not reloaded", "warning"},
 	{"source_silent", "Winnow: a source of alerts has gone silent", "critical"},
 	{"source_unreadable", "Winnow: a source sends alerts that cannot be read", "warning"},
+	{"policy_unpages", "Winnow: the configuration that was started with tells nobody of alerts that were paged before", "critical"},
 }
 
 func (c Cause) String() string { return causes[c].name }

@@ -173,11 +173,12 @@ type Status struct {
 	LogLag     uint64    `json:"log_lag"`
 	LiveAlerts int       `json:"live_alerts"`
 	Incidents  int       `json:"open_incidents"`
+	Reload     *Reload   `json:"reload,omitempty"` // the last attempt of this life
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
-	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted()}
+	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted(), Reload: s.reloaded.Load()}
 	if !st.Ready {
 		st.LogSeq = s.opts.Engine.Stats().Applied.Load()
 		s.lag(r, &st)

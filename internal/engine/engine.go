@@ -19,6 +19,7 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // Options of an Engine.
@@ -43,6 +44,10 @@ type Options struct {
 
 	// Silent is told when a source falls silent and when it is heard again.
 	Silent func(source string, silent bool)
+
+	// Standing, when there is one, is told where incidents stand, once, before
+	// anything is delivered.
+	Standing func([]sinks.Held)
 
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.

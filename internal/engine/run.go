@@ -197,6 +197,9 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	}
 	e.tellSilence(true)
+	if e.opts.Standing != nil {
+		e.opts.Standing(e.shard.Standing())
+	}
 	undelivered := maps.Clone(e.shard.undelivered)
 	wg.Go(func() { e.deliver(ctx, undelivered) })
 	if e.opts.SnapshotDir != "" {

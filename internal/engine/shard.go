@@ -29,6 +29,7 @@ type Shard struct {
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
+	standing    standing
 	faults      []error
 
 	// poison are messages that broke the core before; they are passed over.
@@ -52,7 +53,7 @@ func NewShard(p *correlate.Policy) (*Shard, error) {
 		return nil, err
 	}
 	return &Shard{
-		Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), current: p, undelivered: map[notificationID]uint64{},
+		Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), current: p, undelivered: map[notificationID]uint64{}, standing: standing{},
 	}, nil
 }
 
@@ -134,6 +135,7 @@ func (s *Shard) enter() []correlate.Notification {
 		n := &s.out.Notifications[i]
 		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq
 	}
+	s.closeIncidents()
 	return s.out.Notifications
 }
 
@@ -162,6 +164,7 @@ func (s *Shard) apply(e *frame.Event) error {
 		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver)
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
+		s.standing.receipt(e.Receipt)
 		if e.Receipt.Last {
 			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}

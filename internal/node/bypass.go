@@ -172,7 +172,11 @@ func (n *Node) receipt(r correlate.Receipt) {
 	}
 	v.mu.Unlock()
 	if r.Outcome == correlate.Failed {
-		n.alarm.Raise(selfalert.SinkFailed, at+": "+r.Error)
+		detail := at + ": " + r.Error
+		if r.Kind == correlate.Resolve {
+			detail = byHand(r.Incident, r.Receiver, r.Integration) + ": " + r.Error
+		}
+		n.alarm.Raise(selfalert.SinkFailed, detail)
 		n.fallBack(sent, r.Receiver)
 	}
 	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {

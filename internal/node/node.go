@@ -42,6 +42,10 @@ type Options struct {
 	// SnapshotDir is where snapshots of the state are kept; none when empty.
 	SnapshotDir string
 
+	// KeepFile is where the settings by which incidents were opened are kept,
+	// secrets included, until those are over; in memory only when empty.
+	KeepFile string
+
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
 	Version     string
@@ -75,6 +79,7 @@ type Node struct {
 	guard    *guard.Guard
 	forward  *forward
 	alarm    *selfalert.Raiser
+	keep     *sinks.Keep
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -135,6 +140,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.alarm = selfalert.New(selfalert.Options{
 		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
 	})
+	n.openKeep()
 	parts, err := n.build(c)
 	if err != nil {
 		return err
@@ -144,7 +150,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Keep: n.keep, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
 	n.delivery = newDelivery(n.sinks, parts.enrich)
@@ -154,6 +160,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
+		Standing: n.sinks.Stands,
 		Fault:    n.fault,
 	})
 	if err != nil {
@@ -183,6 +190,7 @@ func (n *Node) run(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
+	n.watchers.Go(func() { n.sweep(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = n.engine.Run(ctx)
@@ -212,7 +220,7 @@ type parts struct {
 
 func (n *Node) build(c *config.Config) (parts, error) {
 	receivers, err := sinks.Build(c.Alertmanager, c.Winnow.Sinks, sinks.BuildOptions{
-		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP,
+		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP, Keep: n.keep,
 	})
 	if err != nil {
 		return parts{}, err

@@ -246,6 +246,9 @@ type Receipt struct {
 	Attempts    uint32
 	At          alert.Time // when the provider answered
 	Error       string     // redacted; empty unless Outcome is Failed
+	// Generation names the settings that it went out by, where they are kept
+	// until the incident is over.
+	Generation string `json:",omitempty"`
 }
 
 // ID is that of the notification.

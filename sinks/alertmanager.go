@@ -26,6 +26,7 @@ type wrapped struct {
 	sendResolved bool
 	retry403     bool
 	inert        *inert
+	ground
 
 	build  func() (notify.Integration, error)
 	tmpl   *template.Template

@@ -24,21 +24,29 @@ type item struct {
 	// unknown: an attempt for it, or for one whose place it took, may have
 	// arrived.
 	unknown bool
+	// again: an earlier life may have sent it, by other settings.
+	again bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
-	// resolved counts the keys that a resolve has closed already.
+	// resolved counts the keys that a resolve has closed already, and closed the
+	// places that it has done with.
 	resolved uint32
+	closed   int
+	// generation is that of the integration that took it.
+	generation string
 	// heldUntil is when a resolve stops waiting for abandoned calls.
 	heldUntil time.Time
 }
 
-func newItem(in Integration, n *correlate.Notification, c enrich.Context, again bool) *item {
+// newItem is n on its way to an integration that wants to hear of ends, or not.
+func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool) *item {
 	return &item{
 		n: n, c: c,
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
 		unknown: again && n.Kind != correlate.Resolve,
-		quiet:   !in.SendResolved() && !fires(n),
+		again:   again,
+		quiet:   !ends && !fires(n),
 	}
 }
 
@@ -52,6 +60,7 @@ func fires(n *correlate.Notification) bool {
 func (it *item) supersede(old *item) {
 	it.fresh = old.fresh
 	it.unknown = it.unknown || old.unknown
+	it.again = it.again || old.again
 	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
 	it.settleResolve()
 }

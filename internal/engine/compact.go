@@ -27,11 +27,12 @@ const (
 type mark struct {
 	seq, incidents uint64
 	live, groups   int
+	standing       int
 	totals         ledger.Totals
 }
 
 func (s *Shard) mark() mark {
-	return mark{s.seq, s.Core.Opened(), s.Core.Live(), s.Core.Groups(), s.Ledger.Totals()}
+	return mark{s.seq, s.Core.Opened(), s.Core.Live(), s.Core.Groups(), len(s.standing), s.Ledger.Totals()}
 }
 
 // takeSnapshots writes snapshots without stopping the shard: a second one is

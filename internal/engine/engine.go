@@ -19,6 +19,7 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // Options of an Engine.
@@ -47,6 +48,9 @@ type Options struct {
 	// Unexplained is told when deliveries name alerts by numbers of which the
 	// explanation is lost. Whoever writes the log should write in full again.
 	Unexplained func()
+	// Standing, when there is one, is told where incidents stand, once, before
+	// anything is delivered.
+	Standing func([]sinks.Held)
 
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.

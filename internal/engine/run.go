@@ -198,6 +198,9 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	}
 	e.tellSilence(true)
+	if e.opts.Standing != nil {
+		e.opts.Standing(e.owner.shard.Standing())
+	}
 	again := e.owner.Redelivery()
 	wg.Go(func() { e.deliver(ctx, &again) })
 	if e.opts.SnapshotDir != "" {

@@ -29,6 +29,7 @@ type Shard struct {
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
+	standing    standing
 	faults      []error
 
 	// unexplained counts the deliveries since the last look at it that named an
@@ -53,7 +54,7 @@ func (a notificationID) compare(b notificationID) int {
 
 // NewShard returns a shard that decides by p until the log says otherwise.
 func NewShard(p *correlate.Policy) (*Shard, error) {
-	s := &Shard{current: p, undelivered: map[notificationID]uint64{}}
+	s := &Shard{current: p, undelivered: map[notificationID]uint64{}, standing: standing{}}
 	return s, s.begin(p)
 }
 
@@ -152,6 +153,7 @@ func (s *Shard) enter() []correlate.Notification {
 		n := &s.out.Notifications[i]
 		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq
 	}
+	s.closeIncidents()
 	return s.out.Notifications
 }
 
@@ -189,6 +191,7 @@ func (s *Shard) apply(e *frame.Event) error {
 		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver)
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
+		s.standing.receipt(e.Receipt)
 		if e.Receipt.Last {
 			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}

@@ -110,11 +110,17 @@ func (s *Shard) appendState(w *wire.Writer) error {
 	}
 	s.Core.AppendState(w)
 	s.Ledger.AppendState(w)
+	if len(s.standing) > 0 {
+		var part wire.Writer
+		s.standing.append(&part)
+		w.Byte(partStanding)
+		w.Bytes(part.B)
+	}
 	return nil
 }
 
 func loadShard(r *wire.Reader) (*Shard, error) {
-	s := &Shard{undelivered: map[notificationID]uint64{}, current: &correlate.Policy{}}
+	s := &Shard{undelivered: map[notificationID]uint64{}, standing: standing{}, current: &correlate.Policy{}}
 	s.seq, s.now, s.counter, s.policy = r.Uint(), alert.Time(r.Int()), r.Uint(), r.String()
 	policy := r.Bytes()
 	if r.Err() != nil {
@@ -134,6 +140,19 @@ func loadShard(r *wire.Reader) (*Shard, error) {
 	s.Ledger = ledger.New(s.Core.Dim, ledger.Options{})
 	if err := s.Ledger.LoadState(r); err != nil {
 		return nil, err
+	}
+	for last := byte(0); r.Left() > 0; {
+		kind := r.Byte()
+		part := r.Part()
+		if kind <= last || kind > partStanding {
+			r.Fail("part %d after part %d", kind, last)
+			break
+		}
+		last = kind
+		s.standing.load(&part)
+		if err := part.End(); err != nil {
+			return nil, err
+		}
 	}
 	return s, r.End()
 }

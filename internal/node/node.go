@@ -42,6 +42,10 @@ type Options struct {
 	// SnapshotDir is where snapshots of the state are kept; none when empty.
 	SnapshotDir string
 
+	// KeepFile is where the settings by which incidents were opened are kept,
+	// secrets included, until those are over; in memory only when empty.
+	KeepFile string
+
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
 	Version     string
@@ -76,6 +80,7 @@ type Node struct {
 	guard    *guard.Guard
 	forward  *forward
 	alarm    *selfalert.Raiser
+	keep     *sinks.Keep
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -137,6 +142,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.alarm = selfalert.New(selfalert.Options{
 		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
 	})
+	n.openKeep()
 	parts, err := n.build(c)
 	if err != nil {
 		return err
@@ -146,7 +152,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Keep: n.keep, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
 	n.delivery = newDelivery(n.sinks, parts.enrich)
@@ -156,6 +162,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
+		Standing: n.sinks.Stands,
 		Fault:    n.fault,
 
 		Unexplained: n.spoken.Renew,
@@ -188,6 +195,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.reviewStart(ctx) })
+	n.watchers.Go(func() { n.sweep(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = n.engine.Run(ctx)
@@ -217,7 +225,7 @@ type parts struct {
 
 func (n *Node) build(c *config.Config) (parts, error) {
 	receivers, err := sinks.Build(c.Alertmanager, c.Winnow.Sinks, sinks.BuildOptions{
-		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP,
+		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP, Keep: n.keep,
 	})
 	if err != nil {
 		return parts{}, err

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,7 @@ func (s *site) start() {
 	n, err := Start(s.t.Context(), Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
+		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
 	})

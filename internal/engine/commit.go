@@ -95,8 +95,9 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 			case none:
 				e.outbox.seq = 0 // all records have aged out, our last one too
 				continue
+			case theirs:
+				return err
 			}
-			return err
 		}
 		e.log.Error("the outbox takes no commit", zap.Error(err))
 		if err := sleep(ctx, retryDelay); err != nil {
@@ -109,17 +110,20 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 type finding uint8
 
 const (
-	theirs finding = iota // another process's record, or it cannot be told
-	ours                  // the record in question: written by a try whose answer was lost
-	none                  // nothing
+	theirs  finding = iota // another process's record
+	ours                   // the record in question: written by a try whose answer was lost
+	none                   // nothing
+	unknown                // the outbox does not answer
 )
 
 // stored looks at the newest record.
 func (e *Engine) stored(ctx context.Context, c *frame.Commit) (uint64, finding) {
 	last, counter, seq, err := e.opts.Stream.LastCommit(ctx)
 	switch {
+	case err != nil && !errors.Is(err, frame.ErrCorrupt):
+		return 0, unknown
 	case err != nil:
-		return 0, theirs
+		return 0, theirs // what cannot be read is not ours
 	case last == nil && e.outbox.seq > 0:
 		return 0, none
 	case last != nil && last.Epoch == c.Epoch && last.Input == c.Input && last.Partial == c.Partial && counter == e.outbox.counter+1:

@@ -143,6 +143,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
 		return err
 	}
+	n.registerStorage()
 	n.sinks = sinks.NewDispatcher(sinks.Options{
 		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
 	})
@@ -183,9 +184,10 @@ func (n *Node) run(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
+	n.watchers.Go(func() { n.watchDisk(ctx) })
 	go func() {
 		defer close(n.ended)
-		n.err = n.engine.Run(ctx)
+		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())
 	}()
 }
 

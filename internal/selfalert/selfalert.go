@@ -38,6 +38,9 @@ const (
 	ReloadFailed                  // a configuration was not taken
 	SourceSilent                  // a source has stopped sending
 	SourceUnreadable              // a source sends what cannot be read
+	DiskLow                       // little room is left for the log
+	DiskFailed                    // a write or a sync of the log failed; the process ends
+	Degraded                      // Winnow has stepped down its ladder
 	NumCauses
 )
 
@@ -52,6 +55,9 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"reload_failed", "Winnow: the configuration was not reloaded", "warning"},
 	{"source_silent", "Winnow: a source of alerts has gone silent", "critical"},
 	{"source_unreadable", "Winnow: a source sends alerts that cannot be read", "warning"},
+	{"disk_low", "Winnow: little room is left on the disk of the log", "warning"},
+	{"disk_failed", "Winnow: the disk failed to write; the process ends and has to be started again", "critical"},
+	{"degraded", "Winnow: it does less than usual", "warning"},
 }
 
 func (c Cause) String() string { return causes[c].name }
@@ -209,6 +215,30 @@ func (r *Raiser) Raised() (out []Cause) {
 		}
 	}
 	return out
+}
+
+// Told waits until people have been told what they are to be told, or ctx ends:
+// for a process that is about to.
+func (r *Raiser) Told(ctx context.Context) {
+	const look = 50 * time.Millisecond
+	for {
+		r.mu.Lock()
+		told := true
+		for c := range NumCauses {
+			told = told && r.causes[c].told
+		}
+		r.mu.Unlock()
+		if told {
+			return
+		}
+		t := time.NewTimer(look)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
 }
 
 // Close ends telling. What is not told by then was logged.

@@ -154,8 +154,9 @@ func (w *writer) publish() {
 		// Behind somebody else's message: it is the frame before this one, whose
 		// answer was lost. This one has not been stored.
 		if !wrongSequence(a.err) || try == maxOvertaken {
-			w.failures.Add(1)
-			w.s.log.Error("appending to the log failed", zap.Error(a.err))
+			if w.failures.Add(1) == 1 { // its senders say the rest
+				w.s.log.Error("appending to the log failed", zap.Error(a.err))
+			}
 			a.err = fmt.Errorf("log: append: %w: %w", ingest.ErrUnavailable, a.err)
 			break
 		}

@@ -98,6 +98,7 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 			e.breaking, e.breaks = m.Seq, 0
 		}
 		e.breaks++
+		e.stats.Breaks.Add(1)
 		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, e.breaks, maxBreaks, broke))
 		if e.breaks >= maxBreaks {
 			if err := e.poisoned.add(m.Seq); err != nil {

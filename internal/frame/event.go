@@ -23,6 +23,7 @@ const (
 	Quarantine    Kind = 8  // a body, or a part of one, that could not be read
 	Stop          Kind = 9  // listening ends here, in order
 	Bypass        Kind = 10 // an alert was paged past the core
+	Ladder        Kind = 11 // Winnow does more or less of its work from now on
 )
 
 // Event is one event of the log. Only the fields of its kind are set.
@@ -41,6 +42,15 @@ type Event struct {
 	From       alert.Time // Resume
 	Quarantine *Quarantined
 	Bypass     *Bypassed
+	Ladder     *Stepped
+}
+
+// Stepped is a step of the ladder. At is when it was taken, which may be long
+// before the log took the event.
+type Stepped struct {
+	Level uint8      `json:"level"`
+	Cause string     `json:"cause"`
+	At    alert.Time `json:"at"`
 }
 
 // Bypassed is an alert that was paged past the core.
@@ -89,6 +99,8 @@ func (e *Event) payload() ([]byte, error) {
 		return json.Marshal(e.Quarantine)
 	case Bypass:
 		return json.Marshal(e.Bypass)
+	case Ladder:
+		return json.Marshal(e.Ladder)
 	}
 	return nil, nil // Tick, Stop
 }
@@ -123,6 +135,9 @@ func (e *Event) setPayload(b []byte) (err error) {
 	case Bypass:
 		e.Bypass = &Bypassed{}
 		err = json.Unmarshal(b, e.Bypass)
+	case Ladder:
+		e.Ladder = &Stepped{}
+		err = json.Unmarshal(b, e.Ladder)
 	case Tick, Stop:
 	default:
 		return corrupt("event of unknown kind %d; was the log written by a newer version?", e.Kind)

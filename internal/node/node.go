@@ -75,6 +75,7 @@ type Node struct {
 	guard    *guard.Guard
 	forward  *forward
 	alarm    *selfalert.Raiser
+	steps    *steps
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -148,7 +149,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
-	n.delivery = newDelivery(n.sinks, parts.enrich)
+	n.steps = newSteps(n)
+	n.delivery = newDelivery(n.sinks, parts.enrich, n.steps.noLookUps)
 	desk := guard.NewDesk()
 	n.engine, err = engine.New(ctx, engine.Options{
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
@@ -156,6 +158,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
 		Fault:    n.fault,
+		Hold:     n.steps.essentials,
 	})
 	if err != nil {
 		return err
@@ -172,6 +175,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.web = web.New(web.Options{
 		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
 		Access: n.opts.Access, Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
+		Ladder: n.steps.status, Shed: n.steps.shed,
 	})
 	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())
@@ -185,6 +189,8 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.watchDisk(ctx) })
+	n.watchers.Go(func() { n.steps.run(ctx) })
+	n.watchers.Go(func() { n.forward.run(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())

@@ -129,10 +129,11 @@ type Raiser struct {
 // trouble is the state of one cause. Only the newest is kept: a queue of them
 // could not grow.
 type trouble struct {
-	raised bool
-	detail string
-	told   bool // what is told is what is so
-	toldAt time.Time
+	raised   bool
+	severity string
+	detail   string
+	told     bool // what is told is what is so
+	toldAt   time.Time
 }
 
 // New returns a Raiser; Close ends it.
@@ -169,14 +170,18 @@ func (r *Raiser) Configure(c Config) {
 
 // Raise tells people of a trouble. The detail is ours, not a sender's: it must
 // hold neither payload nor secret.
-func (r *Raiser) Raise(c Cause, detail string) {
+func (r *Raiser) Raise(c Cause, detail string) { r.RaiseAs(c, causes[c].severity, detail) }
+
+// RaiseAs is Raise at another severity than the cause's own. One that changes is
+// told at once.
+func (r *Raiser) RaiseAs(c Cause, severity, detail string) {
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
 	}
 	r.mu.Lock()
 	t := &r.causes[c]
-	first := !t.raised
-	t.raised, t.detail = true, detail
+	first := !t.raised || t.severity != severity
+	t.raised, t.severity, t.detail = true, severity, detail
 	if first || time.Since(t.toldAt) >= repeatAfter {
 		t.told = false
 	}
@@ -289,7 +294,7 @@ func (r *Raiser) tellAll() bool {
 			continue
 		}
 		r.mu.Lock()
-		if now := &r.causes[c]; now.raised == t.raised {
+		if now := &r.causes[c]; now.raised == t.raised && now.severity == t.severity {
 			now.told, now.toldAt = true, time.Now()
 		}
 		r.mu.Unlock()
@@ -320,7 +325,7 @@ func (r *Raiser) tellPagerDuty(p *PagerDuty, c Cause, t *trouble) error {
 	return r.post(cmp.Or(p.URL, pagerDutyURL), "pagerduty", map[string]any{
 		"routing_key": key, "event_action": action, "dedup_key": "winnow/self/" + r.opts.Source + "/" + about.name,
 		"payload": map[string]any{
-			"summary": about.summary, "source": r.opts.Source, "severity": about.severity, "component": "winnow",
+			"summary": about.summary, "source": r.opts.Source, "severity": cmp.Or(t.severity, about.severity), "component": "winnow",
 			"custom_details": map[string]string{"cause": about.name, "detail": t.detail},
 		},
 	})
@@ -333,7 +338,7 @@ func (r *Raiser) tellWebhook(w *Webhook, c Cause, t *trouble) error {
 	}
 	about := causes[c]
 	return r.post(url, "webhook", map[string]any{
-		"cause": about.name, "summary": about.summary, "severity": about.severity, "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
+		"cause": about.name, "summary": about.summary, "severity": cmp.Or(t.severity, about.severity), "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
 	})
 }
 

@@ -37,6 +37,7 @@ type writer struct {
 	doubt   bool   // whether counter and last are right: an answer was lost
 
 	failures atomic.Uint64 // frames in a row that were not stored
+	stored   atomic.Uint64 // last, for others to read
 
 	segments [][]byte
 	answers  []chan answer
@@ -79,6 +80,7 @@ func (w *writer) resync(ctx context.Context) error {
 		counter = w.counter
 	}
 	w.counter, w.last = counter+1, msg.Sequence
+	w.stored.Store(w.last)
 	return nil
 }
 
@@ -193,6 +195,7 @@ func (w *writer) store() (uint64, error) {
 	}
 	w.counter++
 	w.last = ack.Sequence
+	w.stored.Store(ack.Sequence)
 	return ack.Sequence, nil
 }
 

@@ -34,7 +34,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,reload,sec ./...
+	go vet -tags invariants,e2e,reload,sec,disk ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -77,6 +77,12 @@ sec: ## who may call what, and a flood of bad attempts and idle connections; end
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
 	go test -tags sec -count=1 ./ingest ./internal/access ./internal/web; \
 	WINNOW_SEC_FIGURES=$$figures go test -tags sec -count=1 -run '^TestFlood$$' ./cmd/winnow; \
+	cat "$$figures"
+
+.PHONY: disk
+disk: ## the built binary on a disk that fills up and on one that fails; needs root and strace, ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_DISK_FIGURES=$$figures go test -tags disk -count=1 -timeout 10m ./benchmarks/disk; \
 	cat "$$figures"
 
 .PHONY: bench

@@ -55,11 +55,12 @@ const (
 	Adjusted                          // the log's keeper moved times, as after a stop
 	SourceSilent                      // a source has sent nothing for Delay; Cause names it
 	SourceHeard                       // it has again
+	Stepped                           // Winnow went to level Revision of its ladder at Until, because of Cause
 )
 
 var actionNames = [...]string{
 	"", "delivered", "moved", "ended", "incident_opened", "incident_closed", "notified", "receipt", "adjusted",
-	"source_silent", "source_heard",
+	"source_silent", "source_heard", "stepped",
 }
 
 func (a Action) String() string { return actionNames[min(int(a), len(actionNames)-1)] }

@@ -26,6 +26,10 @@ type ExplainOptions struct {
 	// Incident is what the alert belongs to, or what is explained.
 	Incident *IncidentSummary
 
+	// Degraded are the times in which Winnow did less than all of its work; those
+	// that meet the rows are named.
+	Degraded []Degradation
+
 	// LabelsOf names other alerts that rows point to; nil, or an empty answer,
 	// leaves their fingerprints.
 	LabelsOf func(alert.Fingerprint) alert.Labels
@@ -91,6 +95,7 @@ func (e *explainer) write(w io.Writer, rows []correlate.Row, named bool) error {
 	if len(rows) == 0 {
 		e.line("\nNo row of it is kept.")
 	}
+	e.degraded(rows)
 	for i := range rows {
 		r := &rows[i]
 		if day := r.At.Std().Format("2006-01-02"); day != e.day && r.At != 0 {
@@ -134,6 +139,8 @@ func (e *explainer) sentence(r *correlate.Row) string {
 		return "source " + or(clean(r.Cause), "(unnamed)") + " fell silent: what it said last is kept as it stood"
 	case correlate.SourceHeard:
 		return "source " + or(clean(r.Cause), "(unnamed)") + " was heard again"
+	case correlate.Stepped:
+		return fmt.Sprintf("Winnow went to L%d of its ladder%s", r.Revision, because(r.Cause))
 	case correlate.Adjusted:
 		return "times were moved, as after a stop" + because(r.Cause)
 	}

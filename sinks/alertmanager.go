@@ -173,6 +173,7 @@ func (w *wrapped) convert(m *Message, member *correlate.Member, ended bool) *ama
 	}
 	addMissing(a.Annotations, "runbook_url", w.inert.link(m.Context.Runbook))
 	addMissing(a.Annotations, "owner", w.inert.label(m.Context.Owner))
+	addMissing(a.Annotations, "winnow_note", w.inert.note(m.Context.Degraded))
 	return a
 }
 

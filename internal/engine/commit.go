@@ -64,17 +64,20 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 		}
 		if errors.Is(err, stream.ErrFenced) {
 			last, counter, seq, lastErr := e.opts.Stream.LastCommit(ctx)
-			if lastErr != nil {
-				return err
+			if errors.Is(lastErr, frame.ErrCorrupt) {
+				return err // what cannot be read is not ours
 			}
-			switch e.owner.Fenced(c, last, counter) {
-			case OurRecord:
-				e.owner.Written(c, seq)
-				return nil
-			case NoRecord:
-				continue
+			if lastErr == nil {
+				switch e.owner.Fenced(c, last, counter) {
+				case OurRecord:
+					e.owner.Written(c, seq)
+					return nil
+				case NoRecord:
+					continue
+				case TheirRecord:
+					return err
+				}
 			}
-			return err
 		}
 		e.log.Error("the outbox takes no commit", zap.Error(err))
 		if err := sleep(ctx, retryDelay); err != nil {

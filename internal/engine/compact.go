@@ -42,6 +42,9 @@ func (s *Shard) mark() mark {
 func (e *Engine) takeSnapshots(ctx context.Context) {
 	last := time.Now()
 	for sleep(ctx, snapshotPoll) == nil {
+		if e.opts.Hold != nil && e.opts.Hold() {
+			continue
+		}
 		var m mark
 		if e.Query(ctx, func(s *Shard) { m = mark{seq: s.seq} }) != nil {
 			return

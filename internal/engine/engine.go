@@ -56,6 +56,9 @@ type Options struct {
 	// for its page, and of each that does so no longer.
 	Desk Desk
 
+	// Hold, when there is one, says whether snapshots are to wait.
+	Hold func() bool
+
 	// Fault, when there is one, is told what is wrong with log, outbox or
 	// snapshots.
 	Fault func(error)
@@ -117,6 +120,7 @@ type Stats struct {
 	Applied   atomic.Uint64 // sequence of the message applied last
 	Delivered atomic.Uint64 // notifications handed to the sinks
 	Snapshots atomic.Uint64 // written by replay while running
+	Breaks    atomic.Uint64 // panics of the core
 }
 
 type query struct {

@@ -89,6 +89,7 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 			return outputs, nil
 		}
 		e.log.Error("the core panicked", zap.Uint64("seq", m.Seq), zap.Any("panic", broke.value), zap.ByteString("stack", broke.stack))
+		e.stats.Breaks.Add(1)
 		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, broke.Tries, maxBreaks, broke))
 		if broke.GiveUp {
 			if err := e.poisoned.add(m.Seq); err != nil {

@@ -189,6 +189,8 @@ func (s *Shard) apply(e *frame.Event) error {
 		s.Core.ExpireSilence(s.now, e.SilenceID)
 	case frame.Bypass:
 		s.Core.Bypass(&s.out, s.now, e.Bypass.Fingerprint, e.Bypass.Receiver)
+	case frame.Ladder:
+		s.Core.Stepped(&s.out, s.now, e.Ladder.Level, e.Ladder.Cause, e.Ladder.At)
 	case frame.Receipt:
 		s.Ledger.FoldReceipt(*e.Receipt)
 		s.standing.receipt(e.Receipt)

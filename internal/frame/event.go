@@ -24,6 +24,7 @@ const (
 	Stop          Kind = 9  // listening ends here, in order
 	Bypass        Kind = 10 // an alert was paged past the core
 	Deliveries    Kind = 14 // deliveries of one source, of which some are repeats by number
+	Ladder        Kind = 11 // Winnow does more or less of its work from now on
 )
 
 // Event is one event of the log. Only the fields of its kind are set.
@@ -50,6 +51,15 @@ type Event struct {
 	From       alert.Time // Resume
 	Quarantine *Quarantined
 	Bypass     *Bypassed
+	Ladder     *Stepped
+}
+
+// Stepped is a step of the ladder. At is when it was taken, which may be long
+// before the log took the event.
+type Stepped struct {
+	Level uint8      `json:"level"`
+	Cause string     `json:"cause"`
+	At    alert.Time `json:"at"`
 }
 
 // Bypassed is an alert that was paged past the core.
@@ -98,6 +108,8 @@ func (e *Event) payload() ([]byte, error) {
 		return json.Marshal(e.Quarantine)
 	case Bypass:
 		return json.Marshal(e.Bypass)
+	case Ladder:
+		return json.Marshal(e.Ladder)
 	}
 	return nil, nil // Tick, Stop
 }
@@ -157,6 +169,9 @@ func (e *Event) setPayload(b []byte) (err error) {
 	case Bypass:
 		e.Bypass = &Bypassed{}
 		err = json.Unmarshal(b, e.Bypass)
+	case Ladder:
+		e.Ladder = &Stepped{}
+		err = json.Unmarshal(b, e.Ladder)
 	case Tick, Stop:
 	default:
 		return corrupt("event of unknown kind %d; was the log written by a newer version?", e.Kind)

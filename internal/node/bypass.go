@@ -11,7 +11,6 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
-	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
@@ -45,7 +44,18 @@ func (n *Node) sendRaw(ctx context.Context, receiver, key string, a *alert.Alert
 	}
 	message := &sinks.Message{
 		Notification: m, Key: key, Page: true,
-		Context: enrich.Context{Notes: []string{"sent as it came: nobody had decided about it in time"}},
+		Context: degraded("sent as it came: nobody had decided about it in time"),
+	}
+	return n.sendAny(ctx, receiver, message, 0)
+}
+
+// sendAny brings a message to all that stands behind a receiver and succeeds
+// when one of them took it. Without a timeout the context's deadline holds.
+func (n *Node) sendAny(ctx context.Context, receiver string, message *sinks.Message, timeout time.Duration) error {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
 	}
 	integrations := (*n.receivers.Load())[receiver]
 	answers := make(chan error, len(integrations))
@@ -72,7 +82,7 @@ func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []str
 	n.alarm.Raise(selfalert.CriticalUnheard, f.String())
 	for _, r := range receivers {
 		e := frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: f, Receiver: r}}
-		if _, err := n.stream.AppendEvents(ctx, e); err != nil {
+		if _, err := n.stream.AppendEvents(ctx, e); err != nil && !n.forward.later.add(e) {
 			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
 		}
 	}
@@ -163,8 +173,10 @@ func (n *Node) watchBooks(ctx context.Context) {
 		case err != nil:
 			n.alarm.Raise(selfalert.CoreFailed, "it has not answered for "+every.String())
 		case !balanced:
+			n.steps.unbalanced.Store(true)
 			n.alarm.Raise(selfalert.BooksUnbalanced, "")
 		default:
+			n.steps.unbalanced.Store(false)
 			n.alarm.Clear(selfalert.BooksUnbalanced)
 			n.alarm.Clear(selfalert.CoreFailed)
 		}

@@ -81,6 +81,7 @@ type Node struct {
 	forward  *forward
 	alarm    *selfalert.Raiser
 	keep     *sinks.Keep
+	steps    *steps
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -151,11 +152,13 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
 		return err
 	}
+	n.registerStorage()
 	n.sinks = sinks.NewDispatcher(sinks.Options{
 		Receipt: n.receipt, Keep: n.keep, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
-	n.delivery = newDelivery(n.sinks, parts.enrich)
+	n.steps = newSteps(n)
+	n.delivery = newDelivery(n.sinks, parts.enrich, n.steps.noLookUps)
 	desk := guard.NewDesk()
 	n.engine, err = engine.New(ctx, engine.Options{
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
@@ -166,6 +169,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Fault:    n.fault,
 
 		Unexplained: n.spoken.Renew,
+		Hold:        n.steps.essentials,
 	})
 	if err != nil {
 		return err
@@ -182,6 +186,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.web = web.New(web.Options{
 		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
 		Access: n.opts.Access, Reload: n.reloadAs, Preview: n.previewText, Version: n.opts.Version, Logger: n.log,
+		Ladder: n.steps.status, Shed: n.steps.shed,
 	})
 	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())
@@ -196,9 +201,12 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.reviewStart(ctx) })
 	n.watchers.Go(func() { n.sweep(ctx) })
+	n.watchers.Go(func() { n.watchDisk(ctx) })
+	n.watchers.Go(func() { n.steps.run(ctx) })
+	n.watchers.Go(func() { n.forward.run(ctx) })
 	go func() {
 		defer close(n.ended)
-		n.err = n.engine.Run(ctx)
+		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())
 	}()
 }
 

@@ -51,6 +51,9 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 // longer holds the last one. Nothing may be appended at the same time.
 func (s *Stream) NumberFrom(counter uint64) { s.writer.counter = max(s.writer.counter, counter) }
 
+// Stored is the sequence of the message that was stored last by this process.
+func (s *Stream) Stored() uint64 { return s.writer.stored.Load() }
+
 // AppendEvents makes events durable, all in one message, and returns its
 // sequence.
 func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint64, error) {

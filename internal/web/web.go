@@ -44,6 +44,11 @@ type Options struct {
 	// ErrNotValid is about the text.
 	Preview func(ctx context.Context, text []byte) (*preview.Diff, error)
 
+	// Ladder says how much of its work Winnow does, and why it puts off what is
+	// asked of the shard; an empty answer puts off nothing. Both may be nil.
+	Ladder func() Ladder
+	Shed   func() (why string)
+
 	Version string
 	Logger  *zap.Logger
 }
@@ -132,11 +137,33 @@ func (s *Server) isReady() bool {
 	}
 }
 
+// shedRetry is when somebody who was put off should ask again, in seconds.
+const shedRetry = "30"
+
+func (s *Server) shed() (why string, shed bool) {
+	if s.opts.Shed != nil {
+		why = s.opts.Shed()
+	}
+	return why, why != ""
+}
+
+func (s *Server) ladder() Ladder {
+	if s.opts.Ladder == nil {
+		return Ladder{Level: "L0"}
+	}
+	return s.opts.Ladder()
+}
+
 // query runs f on the shard and answers 503 when the shard is too busy, or has
 // not yet come to the present: half the books are worse than none.
 func (s *Server) query(w http.ResponseWriter, r *http.Request, f func(*engine.Shard)) bool {
 	if !s.isReady() {
 		http.Error(w, "the log is being replayed; ask again when /-/ready says so", http.StatusServiceUnavailable)
+		return false
+	}
+	if why, shed := s.shed(); shed {
+		w.Header().Set("Retry-After", shedRetry)
+		http.Error(w, "put off, so that alerts go first: "+why, http.StatusServiceUnavailable)
 		return false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), queryTimeout)

@@ -19,9 +19,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	line := "e2e: " + figures.line()
+	line := figures.line()
 	if code != 0 {
-		line = "e2e: FAILED"
+		line = figures.suite() + ": FAILED " + figures.own
 	}
 	fmt.Println(line)
 	if path := os.Getenv("WINNOW_E2E_FIGURES"); path != "" {
@@ -41,6 +41,22 @@ type tally struct {
 	mu    sync.Mutex
 	parts []part
 	late  time.Duration
+	name  string // of a suite with a line of its own
+	own   string // that line
+}
+
+// say sets the last line of a suite that has its own.
+func (f *tally) say(suite, line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.name, f.own = suite, line
+}
+
+func (f *tally) suite() string {
+	if f.name != "" {
+		return f.name
+	}
+	return "e2e"
 }
 
 type part struct {
@@ -82,8 +98,12 @@ func (f *tally) page(late time.Duration) {
 func (f *tally) line() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.own != "" {
+		return f.suite() + ": " + f.own
+	}
 	slices.SortFunc(f.parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
 	var b strings.Builder
+	b.WriteString("e2e: ")
 	for _, p := range f.parts {
 		b.WriteString(p.name + ":")
 		for i, c := range p.counts {

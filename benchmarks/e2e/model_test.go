@@ -191,6 +191,15 @@ func (m *model) closed() {
 	}
 }
 
+// closedOne notes the same of one group.
+func (m *model) closedOne(labels map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if g := m.group(labels); g.firing == 0 {
+		g.open = false
+	}
+}
+
 // paging lists the groups that page somebody.
 func (m *model) paging() []modelGroup {
 	m.mu.Lock()

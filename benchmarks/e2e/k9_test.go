@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,19 +36,6 @@ func TestK9(t *testing.T) {
 	if t.Failed() {
 		t.Logf("seed %d: make k9 N=%d SEED=%d", seed, kills, seed)
 	}
-}
-
-func fromEnv(t testing.TB, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 const (

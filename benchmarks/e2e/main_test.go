@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +116,20 @@ func (f *tally) line() string {
 		b.WriteString("; ")
 	}
 	return b.String() + fmt.Sprintf("latest page %s after it was due", f.late.Round(time.Millisecond))
+}
+
+// fromEnv is the number that a variable holds.
+func fromEnv(t testing.TB, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // eventually polls until f returns nil, and fails the test with what f said

@@ -26,10 +26,7 @@ import (
 // the same file, and prints what became of them as a table. It fails where
 // Winnow does not do what it promises; what Alertmanager does is only told.
 func TestScorecard(t *testing.T) {
-	trials := 3
-	if n, err := strconv.Atoi(os.Getenv("SCORECARD_TRIALS")); err == nil {
-		trials = n
-	}
+	trials := fromEnv(t, "SCORECARD_TRIALS", 3)
 	made := 0
 	var table strings.Builder
 	fmt.Fprintf(&table, "| case | Winnow | Alertmanager %s |\n|---|---|---|\n", alertmanagerVersion)

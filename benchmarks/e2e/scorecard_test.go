@@ -38,7 +38,7 @@ func TestScorecard(t *testing.T) {
 			for name, into := range results[i] { // order: the trials do not know of each other
 				for n := range min(trials, cmp.Or(r.most, trials)) {
 					made++
-					t.Run(fmt.Sprintf("%s %s %d", r.name, name, n+1), func(t *testing.T) {
+					t.Run(fmt.Sprintf("row %d %s trial %d", i+1, name, n+1), func(t *testing.T) {
 						if !r.alone {
 							t.Parallel()
 						}
@@ -53,7 +53,7 @@ func TestScorecard(t *testing.T) {
 		w, am := results[i]["winnow"], results[i]["alertmanager"]
 		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.name, w, am)
 		for class, n := range w.classes { // order: all are told
-			if class != r.want {
+			if !strings.HasPrefix(class, r.want) {
 				broken += n
 				t.Errorf("%s: Winnow: %s, %d times; it promises: %s", r.name, class, n, r.want)
 			}
@@ -66,7 +66,7 @@ func TestScorecard(t *testing.T) {
 // row is one fault, played to either program.
 type row struct {
 	name  string
-	want  string // what Winnow promises
+	want  string // what Winnow promises: how its class begins
 	most  int    // trials at most, if not 0
 	alone bool   // it looks at memory, or at time, and runs by itself
 	play  func(t *testing.T, name string) outcome
@@ -152,7 +152,7 @@ receivers:
 		if err := os.WriteFile(file, []byte(b.sink.url+"/trouble"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b.server = stoppedWinnow(t, config+strings.Replace(more, "URL_FILE", file, 1)).server
+		b.server = stoppedWinnow(t, config+strings.Replace(more, "URL_FILE", strconv.Quote(file), 1)).server
 	} else {
 		dir, err := alertmanagerDir()
 		if err != nil {
@@ -213,7 +213,7 @@ type inbox struct {
 	taken   atomic.Int32 // of them, those answered 200
 	firing  atomic.Int32 // of them, those with something that fires
 	largest atomic.Int64 // bytes of a body
-	listed  atomic.Int64 // alerts in all that were taken
+	listed  atomic.Int64 // alerts in that body
 	other   atomic.Int32 // at /other
 	trouble atomic.Int32 // at /trouble
 }
@@ -246,8 +246,10 @@ func (in *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if bytes.Contains(body, []byte(`"status":"firing"`)) {
 			in.firing.Add(1)
 		}
-		in.largest.Store(max(in.largest.Load(), int64(len(body))))
-		in.listed.Add(int64(bytes.Count(body, []byte(`"fingerprint"`))))
+		if n := int64(len(body)); n > in.largest.Load() {
+			in.largest.Store(n)
+			in.listed.Store(int64(bytes.Count(body, []byte(`"fingerprint"`))))
+		}
 	}
 	w.WriteHeader(status)
 }

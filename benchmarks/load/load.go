@@ -2,8 +2,9 @@
 // labels, four annotations, about a kilobyte each, of rules that exist.
 //
 // It decides what a load consists of, by a seed and a number alone, so that two
-// runs, or two programs under comparison, get the same bytes. It never sends
-// anything and never looks at a clock.
+// runs, or two programs under comparison, get the same bytes. A Run sends it over
+// HTTP at a given rate or as fast as it is taken, and measures from when each
+// request was due. What it costs the server is measured elsewhere.
 package load
 
 import (

@@ -212,6 +212,9 @@ func TestPreviewOfAPostedConfiguration(t *testing.T) {
 		if err := json.Unmarshal([]byte(answer), &d); code != http.StatusOK || err != nil || d.Unpaged != 1 || len(d.Receivers) != 1 || d.Receivers[0].Lost != 1 {
 			t.Errorf("%d %v %s", code, err, answer)
 		}
+		if code, answer := s.ask(http.MethodPost, "/api/v1/preview", "# the same\n"+s.text); code != http.StatusOK || !strings.Contains(answer, `"same": true`) {
+			t.Errorf("the configuration in force: %d %s", code, answer)
+		}
 		if code, answer := s.ask(http.MethodPost, "/api/v1/preview", "route: {receiver: a}\n"); code != http.StatusBadRequest || !strings.Contains(answer, "1:") {
 			t.Errorf("a text that is not valid: %d %s", code, answer)
 		}

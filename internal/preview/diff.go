@@ -19,6 +19,7 @@ type Diff struct {
 	Window   Span   `json:"window"`  // what was asked for
 	Covered  Span   `json:"covered"` // what of it was replayed
 	Messages uint64 `json:"messages"`
+	Same     bool   `json:"same,omitempty"`  // the policies decide alike; nothing was replayed
 	Limit    string `json:"limit,omitempty"` // why that is not all that the log holds of it
 
 	Before Side `json:"before"`

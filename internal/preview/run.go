@@ -1,7 +1,9 @@
 package preview
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -192,6 +194,13 @@ func Between(e *engine.Engine, before, after *correlate.Policy, silences []corre
 		c.Silence(&silences[i])
 	}
 	return c, nil
+}
+
+// Same reports whether two policies decide alike because they say the same.
+func Same(a, b *correlate.Policy) bool {
+	one, errA := json.Marshal(a)
+	other, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(one, other)
 }
 
 // Day is the window of a preview before a reload: the last 24 hours.

@@ -201,6 +201,7 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 		if !known || r.Err() != nil {
 			continue
 		}
+		c.table.SetTag(dedupe.Ref(ref), l.dim) // a table of version 1 has none
 		if c.policy.rules != nil {
 			c.lsA = c.table.Labels(c.lsA[:0], dedupe.Ref(ref))
 			l.links = c.inhibitLinks(c.lsA)

@@ -72,7 +72,7 @@ func FuzzLoadState(f *testing.F) {
 			return
 		}
 		for ref := range table.entries {
-			if table.entries[ref].live {
+			if table.entries[ref].flags&live != 0 {
 				table.Labels(nil, Ref(ref))
 				table.Annotations(nil, Ref(ref))
 			}

@@ -33,11 +33,7 @@ type texts struct {
 func (s *texts) pack(dst []byte, a *alert.Alert) []byte {
 	dst = s.appendLabels(dst, a.Labels)
 	dst = s.appendLabels(dst, a.Annotations)
-	dst = s.appendString(dst, a.GeneratorURL)
-	if cap(dst)-len(dst) > len(dst)/4 {
-		dst = append(make([]byte, 0, len(dst)), dst...)
-	}
-	return dst
+	return s.appendString(dst, a.GeneratorURL)
 }
 
 func (s *texts) appendLabels(dst []byte, ls alert.Labels) []byte {
@@ -146,4 +142,20 @@ func (s *texts) equal(b []byte, ls alert.Labels) bool {
 		}
 	}
 	return true
+}
+
+// hashAnnotations is annotationHash of packed text.
+func (s *texts) hashAnnotations(b []byte) uint64 {
+	var scratch [1024]byte
+	h := scratch[:0]
+	b = s.skip(b)
+	count, n := binary.Uvarint(b)
+	b = b[n:]
+	var v string
+	for range 2 * count {
+		v, b = s.view(b)
+		h = append(append(h, v...), 0xff)
+	}
+	v, _ = s.view(b)
+	return xxhash.Sum64(append(h, v...))
 }

@@ -44,6 +44,10 @@ type Options struct {
 	// Silent is told when a source falls silent and when it is heard again.
 	Silent func(source string, silent bool)
 
+	// Unexplained is told when deliveries name alerts by numbers of which the
+	// explanation is lost. Whoever writes the log should write in full again.
+	Unexplained func()
+
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.
 	Desk Desk

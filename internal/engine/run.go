@@ -138,6 +138,10 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	for _, f := range e.shard.Faults() {
 		e.fault("the log is damaged", f)
 	}
+	if e.shard.unexplained > 0 && e.opts.Unexplained != nil {
+		e.opts.Unexplained()
+	}
+	e.shard.unexplained = 0
 	e.tellSilence(false)
 	if len(outputs) > 0 {
 		if err := e.commit(ctx, m.Seq, outputs); err != nil {

@@ -31,6 +31,10 @@ type Shard struct {
 	undelivered map[notificationID]uint64
 	faults      []error
 
+	// unexplained counts the deliveries since the last look at it that named an
+	// alert by a number of which the explanation is lost.
+	unexplained int
+
 	// poison are messages that broke the core before; they are passed over.
 	poison map[uint64]bool
 	probe  func(*frame.Event) // for tests: breaks the core
@@ -135,6 +139,9 @@ func (s *Shard) enter() []correlate.Notification {
 	for i := range s.out.Rows {
 		s.Ledger.Fold(&s.out.Rows[i])
 	}
+	for _, t := range s.out.Repeats {
+		s.Ledger.FoldRepeats(s.now, t.Dim, uint64(t.N))
+	}
 	for i := range s.out.Notifications {
 		n := &s.out.Notifications[i]
 		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq
@@ -152,6 +159,8 @@ func (s *Shard) apply(e *frame.Event) error {
 		for i := range e.Alerts {
 			s.Core.Observe(&s.out, s.now, e.Source, e.Validity, &e.Alerts[i])
 		}
+	case frame.Deliveries:
+		return s.deliveries(e)
 	case frame.Quarantine:
 		s.Core.Heard(&s.out, s.now, e.Source)
 		for range max(e.Quarantine.Alerts, 1) {
@@ -173,6 +182,35 @@ func (s *Shard) apply(e *frame.Event) error {
 		if e.Receipt.Last {
 			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}
+	}
+	return nil
+}
+
+// deliveries observes what a source has sent, in the order in which it did.
+func (s *Shard) deliveries(e *frame.Event) error {
+	s.Core.Heard(&s.out, s.now, e.Source)
+	repeats, alerts, number, lost := e.Repeats, e.Alerts, e.First, 0
+	for i, n := range e.Runs {
+		if i%2 == 0 {
+			run := repeats[:n]
+			repeats = repeats[n:]
+			s.Core.Touch(e.Dictionary, run)
+			for j := range run {
+				if !s.Core.ObserveNumber(&s.out, s.now, e.Source, e.Validity, e.Dictionary, &run[j]) {
+					lost++
+				}
+			}
+			continue
+		}
+		for j := range alerts[:n] {
+			s.Core.Explain(&s.out, s.now, e.Source, e.Validity, &alerts[j], e.Dictionary, number)
+			number++
+		}
+		alerts = alerts[n:]
+	}
+	if lost > 0 {
+		s.unexplained += lost
+		return fmt.Errorf("%d alerts of %s are named by numbers whose explanation is lost", lost, e.Source)
 	}
 	return nil
 }

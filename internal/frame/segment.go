@@ -71,6 +71,63 @@ func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []aler
 	s.add(Alerts, b)
 }
 
+// AddDeliveries adds one event with deliveries of a source, of which some are
+// repeats by number; see Event for what the fields mean.
+func (s *Segment) AddDeliveries(e *Event) {
+	if len(e.Alerts)+len(e.Repeats) == 0 {
+		return
+	}
+	base := baseTime(e.Alerts)
+	if base == 0 && len(e.Repeats) > 0 {
+		base = e.Repeats[0].EndsAt
+	}
+	b := binary.AppendUvarint(s.body[:0], s.symbol(e.Source))
+	b = binary.AppendUvarint(b, uint64(max(e.Validity, 0)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(base))
+	b = binary.LittleEndian.AppendUint64(b, e.Dictionary)
+	b = binary.AppendUvarint(b, uint64(e.First))
+	b = binary.AppendUvarint(b, uint64(len(e.Runs)))
+	for _, n := range e.Runs {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = appendRepeats(b, e.Repeats, base)
+	for i := range e.Alerts {
+		b = s.appendAlert(b, &e.Alerts[i], base)
+	}
+	s.body = b
+	s.add(Deliveries, b)
+}
+
+// How a repeat's end is written, in the lower bits of its number.
+const (
+	endNone = iota
+	endSame // as that of the repeat before
+	endOwn  // follows
+	endBits = 2
+)
+
+func appendRepeats(b []byte, repeats []alert.Repeat, base alert.Time) []byte {
+	number, end := uint32(0), alert.Time(0)
+	for i := range repeats {
+		r := &repeats[i]
+		how := uint64(endOwn)
+		switch r.EndsAt {
+		case 0:
+			how = endNone
+		case end:
+			how = endSame
+		}
+		step := int64(r.Number) - int64(number)
+		b = binary.AppendUvarint(b, uint64(step<<1^step>>63)<<endBits|how)
+		if how == endOwn {
+			b = binary.AppendVarint(b, int64(r.EndsAt-base))
+			end = r.EndsAt
+		}
+		number = r.Number
+	}
+	return b
+}
+
 // baseTime is a start that is near to the others, so that they take few bytes.
 func baseTime(alerts []alert.Alert) alert.Time {
 	for i := range alerts {
@@ -121,8 +178,12 @@ func (s *Segment) appendLabels(b []byte, ls alert.Labels) []byte {
 
 // Add adds an event of any kind.
 func (s *Segment) Add(e *Event) error {
-	if e.Kind == Alerts {
+	switch e.Kind {
+	case Alerts:
 		s.AddAlerts(e.Source, e.Validity, e.Alerts)
+		return nil
+	case Deliveries:
+		s.AddDeliveries(e)
 		return nil
 	}
 	payload, err := e.payload()

@@ -72,6 +72,7 @@ type Node struct {
 	delivery *delivery
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
+	spoken   ingest.Dictionaries
 	guard    *guard.Guard
 	forward  *forward
 	alarm    *selfalert.Raiser
@@ -156,6 +157,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
 		Fault:    n.fault,
+
+		Unexplained: n.spoken.Renew,
 	})
 	if err != nil {
 		return err
@@ -228,7 +231,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined,
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined,
 	})
 }
 

@@ -408,6 +408,40 @@ func TestFullLogHandsCriticalsOn(t *testing.T) {
 	})
 }
 
+// TestFullLogHandsOnWhatItKnewByNumber holds the same for an alert that the log
+// has in full already, and whose sender repeats it.
+func TestFullLogHandsOnWhatItKnewByNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteWith(t, stream.Options{MaxBytes: 96 << 10})
+		post := func(pod, severity string) int {
+			rec := httptest.NewRecorder()
+			body := fmt.Sprintf(`[{"annotations":{},"endsAt":%q,"startsAt":%q,"generatorURL":"http://p","labels":{"alertname":"Down","pod":%q,"severity":%q}}]`,
+				time.Now().Add(4*time.Minute).Format(time.RFC3339), time.Now().Add(-time.Minute).Truncate(time.Hour).Format(time.RFC3339), pod, severity)
+			s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/api/v2/alerts", strings.NewReader(body)))
+			return rec.Code
+		}
+		if code := post("known", "critical"); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		if code := post("known", "critical"); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		rng := rand.New(rand.NewPCG(2, 1))
+		for i := range 3000 {
+			if post(fmt.Sprintf("%d-%x-%x-%x-%x", i, rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()), "warning") == http.StatusServiceUnavailable {
+				break
+			}
+		}
+		before := len(s.pager.Events())
+		if code := post("known", "critical"); code != http.StatusOK || len(s.pager.Events()) == before {
+			t.Errorf("answered %d, and the pager heard %d events", code, len(s.pager.Events())-before)
+		}
+		if err := s.node.Stop(); err == nil {
+			t.Log("the full log took the last words after all")
+		}
+	})
+}
+
 // story posts a seeded mix for some hours and resolves everything in the end.
 // At each of the given steps the node stops (even) or crashes (odd).
 func (s *site) story(seed uint64, interruptions map[int]bool) {

@@ -137,7 +137,7 @@ func TestWhatAReloadCovers(t *testing.T) {
 		if c := refused.Diff.Covered; c.To.Sub(c.From) < 21*time.Hour {
 			t.Errorf("covered is %v", c)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if err := s.node.Reload(t.Context()); err != nil {
 			t.Errorf("it was a critical of the day before: %v", err)
 		}

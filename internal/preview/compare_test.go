@@ -213,6 +213,21 @@ func TestGained(t *testing.T) {
 	}
 }
 
+// TestSince: what was over before does not count, what stood then does.
+func TestSince(t *testing.T) {
+	l := tell(t, policy(nil), policy(func(p *correlate.Policy) { p.Route.Receiver = "nobody" }))
+	l.c.Since(epoch.Add(30 * time.Minute))
+	l.say("0s fire Over critical", "0s fire Stands critical", "2m resolve Over critical", "10m wait", "18m wait", "1m fire New critical", "2m wait")
+	d := l.c.Diff()
+	var names []string
+	for i := range d.Alerts {
+		names = append(names, d.Alerts[i].Rule)
+	}
+	if got := strings.Join(names, " "); got != "New Stands" || d.Messages != 3 || d.Before.Pages != 1 {
+		t.Errorf("%s: %d messages, %s", got, d.Messages, summary(d))
+	}
+}
+
 // TestEachSideKeepsItsPolicy: what the log says of policies, of receipts and of
 // pages past the core changes nothing; silences do.
 func TestEachSideKeepsItsPolicy(t *testing.T) {

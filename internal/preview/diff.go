@@ -130,7 +130,7 @@ func (c *Comparison) Diff() *Diff {
 
 // lost looks for what the other policy makes of an onset under this one.
 func (t *tallying) lost(f alert.Fingerprint, was *onset) {
-	if was.told == 0 {
+	if !t.c.counts(was) {
 		return
 	}
 	t.Before.Told++
@@ -152,7 +152,7 @@ func (t *tallying) lost(f alert.Fingerprint, was *onset) {
 }
 
 func (t *tallying) gained(f alert.Fingerprint, is *onset) {
-	if is.told == 0 {
+	if !t.c.counts(is) {
 		return
 	}
 	t.After.Told++

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ type rig struct {
 	t    testing.TB
 	w    *winnow
 	pd   *pager
-	hook *hook
+	hook *alarmHook
 	rng  *rand.Rand
 	load *load
 
@@ -63,14 +62,14 @@ func (r *rig) put(text string) {
 	r.must(os.Rename(r.w.config+".new", r.w.config))
 }
 
-// hook hears the self-alerts.
-type hook struct {
+// alarmHook hears the self-alerts.
+type alarmHook struct {
 	mu     sync.Mutex
 	raised map[string]bool
 	raises map[string]int
 }
 
-func (h *hook) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
+func (h *alarmHook) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	var a struct {
 		Cause  string `json:"cause"`
 		Raised bool   `json:"raised"`
@@ -86,7 +85,7 @@ func (h *hook) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func (h *hook) stands(cause string) bool {
+func (h *alarmHook) stands(cause string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.raised[cause]
@@ -347,7 +346,7 @@ func (r *rig) caughtUp() {
 func newRig(t testing.TB, seed uint64) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, pd: newPager(t), hook: &hook{raised: map[string]bool{}, raises: map[string]int{}}, rng: rand.New(rand.NewPCG(seed, 1)),
+		t: t, pd: newPager(t), hook: &alarmHook{raised: map[string]bool{}, raises: map[string]int{}}, rng: rand.New(rand.NewPCG(seed, 1)),
 		next: 1, edition: 1, goods: map[int]bool{1: true}, probes: map[string]int{}, outcomes: map[verdict]int{}, classes: map[string]int{},
 	}
 	server := httptest.NewServer(r.hook)
@@ -359,15 +358,6 @@ func newRig(t testing.TB, seed uint64) *rig {
 	r.must(os.WriteFile(filepath.Join(dir, "hook.url"), []byte(server.URL+"\n"), 0o600))
 	r.load = &load{url: r.w.url("/api/v2/alerts"), client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}}}
 	return r
-}
-
-func fromEnv(t testing.TB, name string, otherwise int) int {
-	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(otherwise)))
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // TestReloadsUnderLoad reloads files that are broken, dangerous or good, one after

@@ -42,5 +42,5 @@ func (s *Shard) Rows() []correlate.Row { return s.out.Rows }
 
 // skips reports whether a rehearsal passes over an event.
 func (s *Shard) skips(e *frame.Event) bool {
-	return s.rehearses && (e.Kind == frame.Policy || e.Kind == frame.Bypass || e.Kind == frame.Receipt)
+	return s.rehearses && (e.Kind == frame.Policy || e.Kind == frame.Bypass || e.Kind == frame.Receipt || e.Kind == frame.Ladder)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -137,8 +136,8 @@ func (n *Node) review(ctx context.Context, c *config.Config, force bool) (*previ
 // compare replays the last day under two policies, beside the shard that runs.
 func (n *Node) compare(ctx context.Context, before, after *correlate.Policy) (*preview.Diff, error) {
 	began := time.Now()
-	if reflect.DeepEqual(before, after) {
-		return &preview.Diff{Window: preview.Day(began)}, nil // it changes nothing that decides
+	if preview.Same(before, after) {
+		return &preview.Diff{Window: preview.Day(began), Same: true}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()

@@ -137,7 +137,7 @@ func TestWhatAReloadCovers(t *testing.T) {
 		if c := refused.Diff.Covered; c.To.Sub(c.From) < 21*time.Hour {
 			t.Errorf("covered is %v", c)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if err := s.node.Reload(t.Context()); err != nil {
 			t.Errorf("it was a critical of the day before: %v", err)
 		}
@@ -211,6 +211,9 @@ func TestPreviewOfAPostedConfiguration(t *testing.T) {
 		var d preview.Diff
 		if err := json.Unmarshal([]byte(answer), &d); code != http.StatusOK || err != nil || d.Unpaged != 1 || len(d.Receivers) != 1 || d.Receivers[0].Lost != 1 {
 			t.Errorf("%d %v %s", code, err, answer)
+		}
+		if code, answer := s.ask(http.MethodPost, "/api/v1/preview", "# the same\n"+s.text); code != http.StatusOK || !strings.Contains(answer, `"same": true`) {
+			t.Errorf("the configuration in force: %d %s", code, answer)
 		}
 		if code, answer := s.ask(http.MethodPost, "/api/v1/preview", "route: {receiver: a}\n"); code != http.StatusBadRequest || !strings.Contains(answer, "1:") {
 			t.Errorf("a text that is not valid: %d %s", code, answer)

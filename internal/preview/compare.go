@@ -37,6 +37,7 @@ const (
 type Comparison struct {
 	before, after side
 
+	since    alert.Time // what was over by then does not count
 	from, to alert.Time
 	messages uint64
 	broke    string // how the other policy breaks the core
@@ -45,6 +46,7 @@ type Comparison struct {
 // side is one of them, with what it has told people.
 type side struct {
 	shard *engine.Shard
+	since alert.Time // of the Comparison
 
 	onsets        map[alert.Fingerprint][]onset // in the order in which they came
 	followed      int
@@ -58,6 +60,7 @@ type side struct {
 type onset struct {
 	seq       uint64 // of the message that began it
 	at        alert.Time
+	ended     alert.Time // zero while it stands
 	told      alert.Time // somebody, for the first time; zero when nobody was
 	until     alert.Time // pending: when the page is due
 	dim       uint32
@@ -77,6 +80,10 @@ func newSide(s *engine.Shard) side {
 	return side{shard: s, onsets: map[alert.Fingerprint][]onset{}}
 }
 
+// Since has both sides learn from what was before a time, and counts what began
+// or still stood then. It comes before the first message.
+func (c *Comparison) Since(t alert.Time) { c.since, c.before.since, c.after.since = t, t, t }
+
 // Silence puts a silence in force on both sides that was set before the part of
 // the log that they are fed.
 func (c *Comparison) Silence(s *correlate.Silence) {
@@ -91,10 +98,12 @@ func (c *Comparison) Apply(m *stream.Message) (more bool, err error) {
 	if err := c.before.apply(m); err != nil {
 		return false, fmt.Errorf("preview: log message %d, under the policy in force: %w", m.Seq, err)
 	}
-	if c.messages == 0 {
-		c.from = m.At
+	if m.At >= c.since {
+		if c.messages == 0 {
+			c.from = m.At
+		}
+		c.messages++
 	}
-	c.messages++
 	c.to = max(c.to, m.At)
 	if err := c.after.apply(m); err != nil {
 		c.broke = fmt.Sprintf("log message %d: %v", m.Seq, err)
@@ -161,6 +170,10 @@ func (s *side) note(r *correlate.Row) {
 		s.onsets[r.Fingerprint] = append(s.onsets[r.Fingerprint], onset{
 			seq: r.Seq, at: r.At, until: r.Until, dim: r.Dim, severity: r.Severity, now: correlate.Pending,
 		})
+	case r.Action == correlate.Ended:
+		if o := s.standing(r.Fingerprint, r.At); o != nil {
+			o.ended = r.At
+		}
 	case r.Action == correlate.Moved:
 		if o := s.standing(r.Fingerprint, r.At); o != nil {
 			o.now, o.cause, o.until = r.Now, r.Cause, r.Until
@@ -174,9 +187,11 @@ func (s *side) note(r *correlate.Row) {
 // hear takes down to whom a notification speaks of which alerts. Rows name only
 // the receiver that was told first.
 func (s *side) hear(n *correlate.Notification) {
-	s.notifications++
-	if n.Kind == correlate.Page {
-		s.pages++
+	if n.At >= s.since {
+		s.notifications++
+		if n.Kind == correlate.Page {
+			s.pages++
+		}
 	}
 	for i := range n.Alerts {
 		if m := &n.Alerts[i]; !m.Resolved() {
@@ -233,6 +248,11 @@ func (s *side) covering(f alert.Fingerprint, seq uint64) *onset {
 // off: nothing can be said of it yet.
 func (o *onset) waits() bool {
 	return o.told == 0 && o.now == correlate.Pending && o.until.Sub(o.at) <= patience
+}
+
+// counts reports whether an onset stood in the time that counts.
+func (c *Comparison) counts(o *onset) bool {
+	return o.told != 0 && (o.ended == 0 || o.ended >= c.since)
 }
 
 func (s *side) heardBy(o *onset, receiver string) bool {

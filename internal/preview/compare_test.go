@@ -174,11 +174,57 @@ func fingerprint(name, severity string) string {
 	return alert.Labels{{Name: "alertname", Value: name}, {Name: "severity", Value: severity}}.Fingerprint().String()
 }
 
+// BenchmarkCompare replays repeats of 5,120 alerts on both sides, 512 a message: the
+// bulk of what a log holds.
+func BenchmarkCompare(b *testing.B) {
+	l := tell(b, policy(nil), policy(func(p *correlate.Policy) { p.Route.Receiver = "nobody" }))
+	var frames [10][]byte
+	for k := range frames {
+		e := frame.Event{Kind: frame.Alerts, Source: "test"}
+		for i := range 512 {
+			e.Alerts = append(e.Alerts, alert.Alert{Labels: alert.Labels{
+				{Name: "alertname", Value: fmt.Sprint("Rule", i%40)}, {Name: "cluster", Value: "eu-west-1"}, {Name: "instance", Value: fmt.Sprintf("10.0.%d.%d:9100", k, i)},
+				{Name: "job", Value: "node"}, {Name: "namespace", Value: fmt.Sprint("team-", i%7)}, {Name: "severity", Value: []string{"warning", "critical"}[i%2]},
+			}, Annotations: alert.Labels{{Name: "summary", Value: "Something is the matter with this instance"}}})
+		}
+		var s frame.Segment
+		if err := s.Add(&e); err != nil {
+			b.Fatal(err)
+		}
+		frames[k] = s.Append(nil)
+	}
+	b.ResetTimer()
+	for range b.N {
+		l.seq++
+		l.now = l.now.Add(100 * time.Millisecond)
+		data := frame.Append(nil, l.seq, frames[l.seq%uint64(len(frames))])
+		if more, err := l.c.Apply(&stream.Message{Seq: l.seq, At: l.now, Data: data}); err != nil || !more {
+			b.Fatal(more, err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*512/b.Elapsed().Seconds(), "alerts/s")
+}
+
 // TestGained compares the other way round.
 func TestGained(t *testing.T) {
 	l := tell(t, policy(under("nobody", "alertname", "A")), policy(nil)).say("0s fire A critical", "2m wait")
 	if got, want := summary(l.c.Diff()), "unpaged=0/0 gained=1 waiting=0 told=0/1 pages=0/1 oncall=0/1-0+1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestSince: what was over before does not count, what stood then does.
+func TestSince(t *testing.T) {
+	l := tell(t, policy(nil), policy(func(p *correlate.Policy) { p.Route.Receiver = "nobody" }))
+	l.c.Since(epoch.Add(30 * time.Minute))
+	l.say("0s fire Over critical", "0s fire Stands critical", "2m resolve Over critical", "10m wait", "18m wait", "1m fire New critical", "2m wait")
+	d := l.c.Diff()
+	var names []string
+	for i := range d.Alerts {
+		names = append(names, d.Alerts[i].Rule)
+	}
+	if got := strings.Join(names, " "); got != "New Stands" || d.Messages != 3 || d.Before.Pages != 1 {
+		t.Errorf("%s: %d messages, %s", got, d.Messages, summary(d))
 	}
 }
 

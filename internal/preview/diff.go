@@ -19,6 +19,7 @@ type Diff struct {
 	Window   Span   `json:"window"`  // what was asked for
 	Covered  Span   `json:"covered"` // what of it was replayed
 	Messages uint64 `json:"messages"`
+	Same     bool   `json:"same,omitempty"`  // the policies decide alike; nothing was replayed
 	Limit    string `json:"limit,omitempty"` // why that is not all that the log holds of it
 
 	Before Side `json:"before"`
@@ -129,7 +130,7 @@ func (c *Comparison) Diff() *Diff {
 
 // lost looks for what the other policy makes of an onset under this one.
 func (t *tallying) lost(f alert.Fingerprint, was *onset) {
-	if was.told == 0 {
+	if !t.c.counts(was) {
 		return
 	}
 	t.Before.Told++
@@ -151,7 +152,7 @@ func (t *tallying) lost(f alert.Fingerprint, was *onset) {
 }
 
 func (t *tallying) gained(f alert.Fingerprint, is *onset) {
-	if is.told == 0 {
+	if !t.c.counts(is) {
 		return
 	}
 	t.After.Told++

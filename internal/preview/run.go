@@ -1,13 +1,16 @@
 package preview
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/stream"
 )
@@ -40,6 +43,10 @@ const (
 	spareShare = 0.25
 )
 
+// lead is how far before the window a replay begins: within that time each alert
+// that is repeated stands in the log in full, before it only as a number.
+const lead = ingest.DictionaryAge + time.Minute
+
 // Run replays the window and says what differs. What its time does not suffice
 // for is left out at the beginning, since the latest alerts count most, and the
 // Diff says what was covered. A log without a message in the window gives an
@@ -58,7 +65,8 @@ func Run(ctx context.Context, o Options) (*Diff, error) {
 	}
 	limit := ""
 	if held.First <= held.Last && !held.LastAt.Std().Before(o.Window.From) {
-		r, err := o.Log.ReadLogSince(ctx, o.Window.From)
+		c.Since(alert.TimeOf(o.Window.From))
+		r, err := o.Log.ReadLogSince(ctx, o.Window.From.Add(-lead))
 		if err != nil {
 			return nil, err
 		}
@@ -192,6 +200,13 @@ func Between(e *engine.Engine, before, after *correlate.Policy, silences []corre
 		c.Silence(&silences[i])
 	}
 	return c, nil
+}
+
+// Same reports whether two policies decide alike because they say the same.
+func Same(a, b *correlate.Policy) bool {
+	one, errA := json.Marshal(a)
+	other, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(one, other)
 }
 
 // Day is the window of a preview before a reload: the last 24 hours.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -73,10 +74,35 @@ func TestRun(t *testing.T) {
 		})
 	}
 	f("all of it", 24*time.Hour, nil, minutes, minutes*time.Minute, "")
-	f("a part", time.Hour, nil, 60, time.Hour, "")
+	f("a part, and what fires since before", time.Hour, nil, 60+16, time.Hour, "")
 	f("nothing in it", 0, nil, 0, 0, "")
 	f("time is up at the third look", 24*time.Hour, func(n int) float64 { return []float64{0.01, 0.09, 1}[n-1] }, 95, 95*time.Minute, "time for a replay is up")
 	// At a hundredth of the time for each message the rest of the time suffices
 	// for 68 messages, of which a quarter is not counted on.
 	f("the latest of what is too much", 24*time.Hour, func(n int) float64 { return 0.32 * float64(n) }, 51, 51*time.Minute, "more than can be replayed")
+}
+
+// TestNumbersExplainedBeforeTheWindow: what the log says of an alert in the window
+// is a number, which stands for the alert since before.
+func TestNumbersExplainedBeforeTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := written(t, 0)
+		defer log.Close()
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "severity", Value: "critical"}}}
+		a.Fingerprint = a.Labels.Fingerprint()
+		for _, b := range []*ingest.Batch{
+			{Source: "test", Dictionary: 7, First: 3, Runs: []uint32{0, 1}, Alerts: []alert.Alert{a}},
+			{Source: "test", Dictionary: 7, First: 4, Runs: []uint32{1}, Repeats: []alert.Repeat{{Number: 3}}},
+		} {
+			if err := log.Append(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		now := time.Now()
+		d, err := Run(t.Context(), Options{Log: log, Begin: begin, Window: Span{now.Add(-11 * time.Minute), now}})
+		if err != nil || d.Unpaged != 1 || d.Messages != 1 {
+			t.Errorf("%v, %d messages: %s", err, d.Messages, summary(d))
+		}
+	})
 }

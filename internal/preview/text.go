@@ -34,6 +34,8 @@ func (r *Refused) Error() string {
 // Finding says in a few words what is dangerous, and names no alert.
 func (d *Diff) Finding() string {
 	switch {
+	case d.Same:
+		return "nothing that decides has changed"
 	case d.Breaks != "":
 		return "it breaks the core on " + d.Breaks
 	case d.Unpaged == 0:

@@ -64,6 +64,13 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	done <<<"$$targets"; \
 	echo "fuzz: targets=$$found each=$(FUZZTIME)"
 
+POINTS ?= 100000
+
+.PHONY: sim
+sim: ## crashes at POINTS (100000) places of the core line, on models of disk and providers; ends with a line of figures
+	@out=$$(WINNOW_SIM_POINTS=$(POINTS) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
+	grep '^sim: ' <<<"$$out"
+
 .PHONY: demo
 demo: ## play a storm through the whole pipeline and show what it did
 	go run ./cmd/winnow demo

@@ -38,8 +38,9 @@ type Options struct {
 	// may have handed on the same one already.
 	Deliver func(ctx context.Context, n *correlate.Notification, again bool)
 
-	// Poisoned is told of a message that breaks the core each time, once it has
-	// been given up. Its alerts are for somebody else to page.
+	// Poisoned is told of a message that breaks the core each time, when it is
+	// given up; again, if a crash comes right then. Its alerts are for somebody
+	// else to page.
 	Poisoned func(m *stream.Message, err error)
 
 	// Silent is told when a source falls silent and when it is heard again.

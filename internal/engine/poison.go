@@ -92,11 +92,12 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 		e.stats.Breaks.Add(1)
 		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, broke.Tries, maxBreaks, broke))
 		if broke.GiveUp {
-			if err := e.poisoned.add(m.Seq); err != nil {
-				e.fault("a message is passed over only until the next start", err)
-			}
+			// Told before it is listed: what is listed is not tried again.
 			if e.opts.Poisoned != nil {
 				e.opts.Poisoned(m, broke)
+			}
+			if err := e.poisoned.add(m.Seq); err != nil {
+				e.fault("a message is passed over only until the next start", err)
 			}
 		}
 		s, err := e.shardAt(ctx, m.Seq-1)

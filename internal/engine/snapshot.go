@@ -44,7 +44,7 @@ var errNoSnapshot = errors.New("no snapshot")
 // EncodeSnapshot writes the shard's state: the same state always as the same
 // bytes.
 func EncodeSnapshot(s *Shard) ([]byte, error) {
-	var w wire.Writer
+	w := wire.Writer{B: make([]byte, 0, 64<<10)}
 	if err := s.appendState(&w); err != nil {
 		return nil, err
 	}

@@ -43,7 +43,9 @@ func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Not
 		if err := e.write(ctx, &c); err != nil {
 			return err
 		}
-		e.committed = commitPoint{c.Input, c.Partial}
+		if e.committed = (commitPoint{c.Input, c.Partial}); c.Partial > 0 {
+			e.pass(CommittedPart, nil)
+		}
 	}
 	return nil
 }

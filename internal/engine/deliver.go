@@ -34,11 +34,13 @@ func (e *Engine) writeReceipts(ctx context.Context) {
 	for {
 		select {
 		case r := <-e.receipts:
+			e.pass(ReceiptsWait, nil)
 			events := e.waitingReceipts([]frame.Event{receiptEvent(r)})
 			if e.append(ctx, events...) != nil {
 				e.unwritten = events
 				return
 			}
+			e.pass(ReceiptsWritten, nil)
 		case <-ctx.Done():
 			return
 		}
@@ -115,6 +117,7 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
 		return
 	}
+	e.pass(RecordRead, nil)
 	again := m.Seq <= e.inherited
 	for i := range c.Outputs {
 		n := &c.Outputs[i]
@@ -123,6 +126,7 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 		}
 		e.stats.Delivered.Add(1)
 		e.opts.Deliver(ctx, n, again)
+		e.pass(HandedOn, nil)
 	}
 }
 

@@ -52,6 +52,11 @@ type Options struct {
 	// snapshots.
 	Fault func(error)
 
+	// Point, when there is one, is told of each Point that is passed. It is for
+	// tests: it may hold up the goroutine that passes, and at MessageRead panic as
+	// a core that breaks.
+	Point func(p Point, m *stream.Message)
+
 	Logger *zap.Logger
 }
 
@@ -96,6 +101,11 @@ type Engine struct {
 	committed commitPoint
 	outbox    struct{ seq, counter uint64 }
 
+	witness *witness // nil without a folder for it
+	lost    []span   // messages that the log does not hold
+	// recallAfter is when the next try may be to write their alerts again.
+	recallAfter time.Time
+
 	poisoned *poisoned
 	probe    func(*frame.Event)
 	breaks   int // of the core, in a row, on the message breaking
@@ -119,6 +129,7 @@ type Stats struct {
 	Applied   atomic.Uint64 // sequence of the message applied last
 	Delivered atomic.Uint64 // notifications handed to the sinks
 	Snapshots atomic.Uint64 // written by replay while running
+	Recalled  atomic.Uint64 // alerts that were lost from the log and are in it again
 }
 
 type query struct {
@@ -161,7 +172,12 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.restore(&held); err != nil {
 		return err
 	}
-	return e.announce(ctx, &held)
+	e.meetWitness(&held)
+	if err := e.announce(ctx, &held); err != nil {
+		return err
+	}
+	e.beginWitness(e.resumeSeq)
+	return nil
 }
 
 // restore makes the shard of the newest snapshot, or a new one.
@@ -222,6 +238,7 @@ func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
 			return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
 		}
 		if e.resumeSeq = seq; seq >= need {
+			e.pass(Resumed, nil)
 			return nil
 		}
 		first = frame.Event{Kind: frame.Tick}

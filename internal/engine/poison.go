@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/durable"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -76,7 +77,7 @@ func (p *poisoned) add(seq uint64) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(p.dir, poisonFile), b)
+	return durable.WriteFile(filepath.Join(p.dir, poisonFile), b, nil)
 }
 
 // adopt makes s the engine's shard.
@@ -103,6 +104,7 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 			if err := e.poisoned.add(m.Seq); err != nil {
 				e.fault("a message is passed over only until the next start", err)
 			}
+			e.pass(GivenUp, m)
 			if e.opts.Poisoned != nil {
 				e.opts.Poisoned(m, broke)
 			}
@@ -122,5 +124,6 @@ func (e *Engine) try(m *stream.Message) (outputs []correlate.Notification, broke
 			outputs, broke = nil, fmt.Errorf("panic: %v", r)
 		}
 	}()
+	e.pass(MessageRead, m)
 	return e.shard.Apply(m), nil
 }

@@ -49,6 +49,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.lastWords()
 		e.lastSnapshot()
 	}
+	if e.witness != nil {
+		e.witness.close()
+	}
 	return err
 }
 
@@ -74,6 +77,7 @@ func (e *Engine) lastWords() {
 	if err := e.append(ctx, append(events, frame.Event{Kind: frame.Stop})...); err != nil {
 		e.log.Error("stopping without a last word in the log", zap.Error(err))
 	}
+	e.pass(StopWritten, nil)
 }
 
 // loop is the only place that touches the shard.
@@ -93,6 +97,9 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 			asked = false
 			if err := e.step(ctx, &m); err != nil {
 				return err
+			}
+			if caughtUp {
+				e.recall(ctx)
 			}
 			if caughtUp || m.Seq < e.resumeSeq {
 				continue
@@ -133,6 +140,9 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	if err != nil {
 		return err
 	}
+	e.pass(MessageApplied, m)
+	e.bearWitness(m)
+	e.pass(Witnessed, m)
 	e.stats.Messages.Add(1)
 	e.stats.Applied.Store(m.Seq)
 	for _, f := range e.shard.Faults() {
@@ -143,6 +153,8 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 		if err := e.commit(ctx, m.Seq, outputs); err != nil {
 			return err
 		}
+		e.committedUpTo(m.Seq)
+		e.pass(Committed, m)
 	}
 	e.tellDesk(m.Seq) // only now: a page that is not committed is not on its way
 	return nil
@@ -190,12 +202,15 @@ func (e *Engine) tellSilence(all bool) {
 
 // caughtUp begins the live part of an engine's life.
 func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
+	e.pass(CaughtUp, nil)
 	if e.shard.policy != e.opts.PolicyHash {
 		ev := frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
 		if _, err := e.opts.Stream.AppendEvents(ctx, ev); err != nil {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)
 		}
 	}
+	e.pass(PolicyWritten, nil)
+	e.recall(ctx)
 	e.tellSilence(true)
 	undelivered := maps.Clone(e.shard.undelivered)
 	wg.Go(func() { e.deliver(ctx, undelivered) })
@@ -241,9 +256,11 @@ func (e *Engine) writeTicks(ctx context.Context, ask <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
+		e.pass(TickDue, nil)
 		if e.append(ctx, frame.Event{Kind: frame.Tick}) != nil {
 			return
 		}
+		e.pass(TickWritten, nil)
 		e.stats.Ticks.Add(1)
 		if sleep(ctx, tickSpacing) != nil {
 			return

@@ -30,6 +30,7 @@ type Shard struct {
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
 	faults      []error
+	lost        []span // messages that are missing or cannot be read
 
 	// poison are messages that broke the core before; they are passed over.
 	poison map[uint64]bool
@@ -78,6 +79,7 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	s.out.Reset()
 	if s.seq != 0 && m.Seq != s.seq+1 {
 		s.fault(m.Seq, fmt.Errorf("messages %d to %d are missing", s.seq+1, m.Seq-1))
+		s.lost = addSpan(s.lost, span{s.seq + 1, m.Seq - 1})
 	}
 	s.now, s.seq = max(s.now, m.At), m.Seq
 	s.Core.At(m.Seq)
@@ -105,6 +107,7 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	switch {
 	case err != nil:
 		s.fault(m.Seq, err)
+		s.lost = addSpan(s.lost, span{m.Seq, m.Seq})
 	case s.counter != 0 && counter != s.counter+1:
 		s.fault(m.Seq, fmt.Errorf("it is frame %d after frame %d", counter, s.counter))
 	}

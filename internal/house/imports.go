@@ -25,16 +25,17 @@ var theLine = []struct{ pkg, may string }{
 	{"sinks/*", "alert dedupe correlate enrich sinks"}, // one sink never imports another
 
 	{"internal/wire", ""}, // bytes only: so low that the pure packages may use it
+	{"internal/durable", ""},
 	{"internal/logs", ""},
 	{"internal/house", "internal/config"}, // in its tests: the YAML in the documents must load
 	{"internal/access", "alert ingest"},
 	{"internal/selfalert", ""},
 	{"internal/config", "alert internal/access internal/selfalert correlate ingest enrich sinks sinks/*"},
 	{"internal/frame", edges},
-	{"internal/stream", edges + " internal/frame"},
+	{"internal/stream", edges + " internal/durable internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
-	{"internal/engine", edges + " internal/frame internal/stream"},
+	{"internal/engine", edges + " internal/durable internal/frame internal/stream"},
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"}, // tests only
@@ -47,7 +48,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine"
+	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

@@ -124,6 +124,8 @@ func (e *Engine) try(m *stream.Message) (outputs []correlate.Notification, broke
 			outputs, broke = nil, fmt.Errorf("panic: %v", r)
 		}
 	}()
-	e.pass(MessageRead, m)
+	if !e.shard.poison[m.Seq] {
+		e.pass(MessageRead, m)
+	}
 	return e.shard.Apply(m), nil
 }

@@ -56,6 +56,9 @@ type Options struct {
 
 	// HTTP is applied to every integration that speaks HTTP.
 	HTTP []commoncfg.HTTPClientOption
+
+	// point is the engine's seam for tests.
+	point func(engine.Point, *stream.Message)
 }
 
 // stopTimeout bounds each step of stopping.
@@ -155,6 +158,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
 		Fault:    n.fault,
+		Point:    n.opts.point,
 	})
 	if err != nil {
 		return err

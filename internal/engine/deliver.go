@@ -65,12 +65,15 @@ func receiptEvent(r correlate.Receipt) frame.Event {
 }
 
 // deliver hands on what the outbox holds, in order. Of what earlier lives have
-// written that is only what is undelivered.
-func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uint64) {
+// written that is only what is undelivered. What they had decided and the outbox
+// does not hold any more is handed on as the replay has decided it again.
+func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uint64, decided map[notificationID][]byte) {
 	var reader *stream.Reader
+	var reached uint64 // of the outbox
 	for {
 		from, err := e.deliverFrom(ctx, undelivered)
 		if err == nil {
+			reached = from - 1
 			reader, err = e.opts.Stream.ReadOutbox(ctx, from)
 		}
 		if err == nil {
@@ -84,6 +87,10 @@ func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uin
 	stop := context.AfterFunc(ctx, reader.Close)
 	defer stop()
 	for {
+		if decided != nil && reached >= e.inherited {
+			e.deliverLost(ctx, undelivered, decided)
+			decided = nil
+		}
 		m, err := reader.Next()
 		if errors.Is(err, stream.ErrClosed) || ctx.Err() != nil {
 			return
@@ -95,7 +102,8 @@ func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uin
 			}
 			continue
 		}
-		e.deliverRecord(ctx, &m, undelivered)
+		e.deliverRecord(ctx, &m, undelivered, decided)
+		reached = m.Seq
 	}
 }
 
@@ -111,7 +119,7 @@ func (e *Engine) deliverFrom(ctx context.Context, undelivered map[notificationID
 	return e.opts.Stream.FindCommit(ctx, oldest, e.inherited)
 }
 
-func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered map[notificationID]uint64) {
+func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered map[notificationID]uint64, decided map[notificationID][]byte) {
 	_, c, err := frame.DecodeCommit(m.Data)
 	if err != nil {
 		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
@@ -121,7 +129,11 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 	again := m.Seq <= e.inherited
 	for i := range c.Outputs {
 		n := &c.Outputs[i]
-		if again && undelivered[notificationID{n.Incident, n.Revision}] != decidedBy(c) {
+		id := notificationID{n.Incident, n.Revision}
+		delete(decided, id)
+		// What the replay had to commit again may have its last receipt: the outbox
+		// has lost its end then.
+		if decidedBy(c) <= e.resumeSeq && undelivered[id] != decidedBy(c) {
 			continue
 		}
 		e.stats.Delivered.Add(1)

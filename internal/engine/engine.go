@@ -103,6 +103,9 @@ type Engine struct {
 
 	witness *witness // nil without a folder for it
 	lost    []span   // messages that the log does not hold
+	// decided holds what the replay has decided again and has no last receipt,
+	// for when the outbox has lost its record.
+	decided map[notificationID][]byte
 	// recallAfter is when the next try may be to write their alerts again.
 	recallAfter time.Time
 
@@ -168,6 +171,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	held, err := e.opts.Stream.Log(ctx)
 	if err != nil {
 		return err
+	}
+	for _, f := range e.opts.Stream.Faults() {
+		e.fault("the store was damaged", f)
 	}
 	if err := e.restore(&held); err != nil {
 		return err

@@ -150,6 +150,7 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	}
 	e.tellSilence(false)
 	if len(outputs) > 0 {
+		e.keepDecided(m.Seq, outputs)
 		if err := e.commit(ctx, m.Seq, outputs); err != nil {
 			return err
 		}
@@ -213,7 +214,8 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 	e.recall(ctx)
 	e.tellSilence(true)
 	undelivered := maps.Clone(e.shard.undelivered)
-	wg.Go(func() { e.deliver(ctx, undelivered) })
+	decided := e.stillUndelivered()
+	wg.Go(func() { e.deliver(ctx, undelivered, decided) })
 	if e.opts.SnapshotDir != "" {
 		if e.snapshotSeq == 0 {
 			e.lastSnapshot() // what the log will have dropped by then cannot be replayed again

@@ -66,6 +66,7 @@ type Stream struct {
 
 	writer     *writer
 	maxPayload int
+	faults     []error // found and mended by Open
 }
 
 // Open starts the embedded server, or connects to a cluster, and finds or makes
@@ -177,7 +178,7 @@ func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (je
 		return nil, fmt.Errorf("stream %s: look up: %w", cfg.Name, err)
 	}
 	if s.broker != nil && s.broker.provisioned() {
-		return nil, fmt.Errorf("stream %s is missing from %s, which had it: the store is damaged; copy the folder aside before anything else, then start with an empty one to accept alerts again", cfg.Name, s.broker.dir)
+		return s.repair(ctx, &cfg)
 	}
 	if st, err = s.js.CreateStream(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("stream %s: create: %w", cfg.Name, err)
@@ -266,6 +267,9 @@ func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, er
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		msg, err := s.ob.GetMsg(ctx, mid)
+		if _, answered := errors.AsType[*jetstream.APIError](err); answered || errors.Is(err, jetstream.ErrMsgNotFound) {
+			return held.First, nil // missing or unreadable: read all that there is
+		}
 		if err != nil {
 			return 0, fmt.Errorf("outbox: record %d: %w", mid, err)
 		}

@@ -70,6 +70,14 @@ type Response struct {
 // NewPagerDuty returns one without incidents.
 func NewPagerDuty() *PagerDuty { return &PagerDuty{} }
 
+// Clone returns one that has seen the same; what it is sent from then on the
+// other does not see.
+func (p *PagerDuty) Clone() *PagerDuty {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &PagerDuty{script: slices.Clone(p.script), events: slices.Clone(p.events), incidents: slices.Clone(p.incidents)}
+}
+
 // Script has the next requests answered with rs, one each.
 func (p *PagerDuty) Script(rs ...Response) {
 	p.mu.Lock()

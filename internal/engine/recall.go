@@ -130,8 +130,9 @@ func (e *Engine) lose() {
 	e.shard.lost = nil
 }
 
-// recall writes to the log again what was lost from it and still fires as far as
-// the witness knows. What the rest of the log knows already is a repeat there.
+// recall writes to the log again what was lost from it as far as the witness
+// knows: what began and what ended. What the rest of the log knows already is a
+// repeat there.
 // Until it has succeeded no snapshot is written: the next life would miss
 // nothing then.
 func (e *Engine) recall(ctx context.Context) {

@@ -252,8 +252,8 @@ type remembered struct {
 	lost     bool // the message at which it was remembered is not in the log
 }
 
-// standing returns the alerts that fired when they were remembered last and
-// whose message is among the lost, in the order of their beginning.
+// standing returns the alerts whose last word is among the lost messages, as it
+// was, in the order in which they were first heard of.
 func (w *witness) standing(lost []span) ([]remembered, error) {
 	names, errs := w.list()
 	last := map[string]int{} // by source and labels, into all
@@ -264,6 +264,8 @@ func (w *witness) standing(lost []span) ([]remembered, error) {
 				r := remembered{e.Source, e.Validity, e.Alerts[i].Clone(), contains(lost, seq)}
 				key := e.Source + "\xff" + r.alert.Labels.String()
 				if at, ok := last[key]; ok {
+					// What began and ended in what is lost needs nothing any more.
+					r.lost = r.lost && !(r.alert.Status == alert.Resolved && all[at].lost)
 					all[at] = r
 				} else {
 					last[key] = len(all)
@@ -273,5 +275,5 @@ func (w *witness) standing(lost []span) ([]remembered, error) {
 		})
 		errs = errors.Join(errs, err)
 	}
-	return slices.DeleteFunc(all, func(r remembered) bool { return !r.lost || r.alert.Status == alert.Resolved }), errs
+	return slices.DeleteFunc(all, func(r remembered) bool { return !r.lost }), errs
 }

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"slices"
+	"time"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/dedupe"
@@ -102,3 +103,23 @@ func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, al
 		}
 	}
 }
+
+// EachAlert calls f for each alert with a fingerprint as it stands at a time:
+// firing with how long it is believed from then on (0: for ever), or resolved.
+// More than one has it only where label sets collide. The slices are f's.
+func (c *Core) EachAlert(fingerprint alert.Fingerprint, at alert.Time, f func(source string, validity time.Duration, a *alert.Alert)) {
+	for _, ref := range c.table.Lookup(nil, fingerprint) {
+		a := alert.Alert{Fingerprint: fingerprint, Labels: c.table.Labels(nil, ref), StartsAt: c.table.StartsAt(ref)}
+		a.Annotations, a.GeneratorURL = c.table.Annotations(nil, ref)
+		var validity time.Duration
+		if ends := c.table.EndsAt(ref); !c.table.Firing(ref, at) {
+			a.Status, a.EndsAt = alert.Resolved, ends
+		} else if ends.Sub(at) < maxValidity {
+			validity = ends.Sub(at)
+		}
+		f(c.dims.list[c.live[ref].dim].Source, validity, &a)
+	}
+}
+
+// maxValidity is for ever: nobody says so long in numbers.
+const maxValidity = 100 * 365 * 24 * time.Hour

@@ -22,6 +22,9 @@ func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Not
 		if err := e.write(ctx, c); err != nil {
 			return err
 		}
+		if c.Partial > 0 {
+			e.pass(CommittedPart, nil)
+		}
 	}
 }
 

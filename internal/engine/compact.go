@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,11 +45,12 @@ func (e *Engine) takeSnapshots(ctx context.Context) {
 			continue
 		}
 		var m mark
-		if e.Query(ctx, func(s *Shard) { m = mark{seq: s.seq} }) != nil {
+		whole := false
+		if e.Query(ctx, func(s *Shard) { m, whole = mark{seq: s.seq}, len(e.lost) == 0 }) != nil {
 			return
 		}
 		grown := m.seq - min(m.seq, e.snapshotSeq)
-		if grown < snapshotBacklog && (grown < snapshotMessages || time.Since(last) < snapshotInterval) {
+		if !whole || grown < snapshotBacklog && (grown < snapshotMessages || time.Since(last) < snapshotInterval) {
 			continue
 		}
 		if e.Query(ctx, func(s *Shard) { m = s.mark() }) != nil {
@@ -73,7 +73,9 @@ func (e *Engine) snapshot(ctx context.Context, m mark) error {
 	if got := s.mark(); got != m {
 		return fmt.Errorf("a replay up to message %d comes out elsewhere than the live shard: %+v, live %+v", m.seq, got, m)
 	}
-	if err := (snapshots{e.opts.SnapshotDir}).save(s); err != nil {
+	if err := e.save(s, func(begin func()) error {
+		return e.Query(ctx, func(*Shard) { begin() })
+	}); err != nil {
 		return err
 	}
 	e.snapshotSeq = m.seq
@@ -134,12 +136,31 @@ func (e *Engine) replay(ctx context.Context, s *Shard, from, to uint64) error {
 // lastSnapshot writes the live shard itself: when the engine stops, so that the
 // next life is ready at once, and when it has started without any.
 func (e *Engine) lastSnapshot() {
-	if e.opts.SnapshotDir == "" || e.owner.shard.seq == e.snapshotSeq {
+	if e.opts.SnapshotDir == "" || e.owner.shard.seq == e.snapshotSeq || len(e.lost) > 0 {
 		return
 	}
-	if err := (snapshots{e.opts.SnapshotDir}).save(e.owner.shard); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := e.save(e.owner.shard, func(begin func()) error { begin(); return nil }); err != nil {
 		e.log.Error("no snapshot could be written; a start replays the log", zap.Error(err))
 		return
 	}
 	e.snapshotSeq = e.owner.shard.seq
+}
+
+// save writes a snapshot, has the witness begin anew where the shard's owner
+// may, and then removes what nobody needs any more.
+func (e *Engine) save(s *Shard, owner func(begin func()) error) error {
+	d := snapshots{e.opts.SnapshotDir}
+	if err := d.write(s, func() { e.pass(SnapshotSynced, nil) }); err != nil {
+		return err
+	}
+	e.pass(SnapshotNamed, nil)
+	if err := owner(func() { e.beginWitness(e.owner.shard.seq + 1) }); err != nil {
+		return err
+	}
+	e.pass(WitnessBegun, nil)
+	oldest, err := d.prune()
+	if err != nil {
+		return err
+	}
+	return e.witness.prune(oldest)
 }

@@ -35,11 +35,13 @@ func (e *Engine) writeReceipts(ctx context.Context) {
 	for {
 		select {
 		case r := <-e.receipts:
+			e.pass(ReceiptsWait, nil)
 			events := e.waitingReceipts([]frame.Event{receiptEvent(r)})
 			if e.append(ctx, events...) != nil {
 				e.unwritten = events
 				return
 			}
+			e.pass(ReceiptsWritten, nil)
 		case <-ctx.Done():
 			return
 		}
@@ -64,12 +66,15 @@ func receiptEvent(r correlate.Receipt) frame.Event {
 }
 
 // deliver hands on what the outbox holds, in order. Of what earlier lives have
-// written that is only what is undelivered.
-func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery) {
+// written that is only what is undelivered. What they had decided and the outbox
+// does not hold any more is handed on as the replay has decided it again.
+func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery, decided map[notificationID][]byte) {
 	var reader *stream.Reader
+	var reached uint64 // of the outbox
 	for {
 		from, err := e.deliverFrom(ctx, undelivered)
 		if err == nil {
+			reached = from - 1
 			reader, err = e.opts.Stream.ReadOutbox(ctx, from)
 		}
 		if err == nil {
@@ -83,6 +88,10 @@ func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery) {
 	stop := context.AfterFunc(ctx, reader.Close)
 	defer stop()
 	for {
+		if decided != nil && reached >= undelivered.inherited {
+			e.deliverLost(ctx, undelivered.undelivered, decided)
+			decided = nil
+		}
 		m, err := reader.Next()
 		if errors.Is(err, stream.ErrClosed) || ctx.Err() != nil {
 			return
@@ -94,7 +103,8 @@ func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery) {
 			}
 			continue
 		}
-		e.deliverRecord(ctx, &m, undelivered)
+		e.deliverRecord(ctx, &m, undelivered, decided)
+		reached = m.Seq
 	}
 }
 
@@ -107,11 +117,17 @@ func (e *Engine) deliverFrom(ctx context.Context, undelivered *Redelivery) (uint
 	return e.opts.Stream.FindCommit(ctx, input, last)
 }
 
-func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered *Redelivery) {
+func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered *Redelivery, decided map[notificationID][]byte) {
 	_, c, err := frame.DecodeCommit(m.Data)
 	if err != nil {
 		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
 		c = nil
+	}
+	e.pass(RecordRead, nil)
+	if c != nil {
+		for i := range c.Outputs {
+			delete(decided, notificationID{c.Outputs[i].Incident, c.Outputs[i].Revision})
+		}
 	}
 	for _, d := range undelivered.Take(m.Seq, c) {
 		if d.Overtaken {
@@ -120,5 +136,6 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 		}
 		e.stats.Delivered.Add(1)
 		e.opts.Deliver(ctx, d.Notification, d.Again)
+		e.pass(HandedOn, nil)
 	}
 }

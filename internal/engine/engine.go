@@ -64,6 +64,11 @@ type Options struct {
 	// snapshots.
 	Fault func(error)
 
+	// Point, when there is one, is told of each Point that is passed. It is for
+	// tests: it may hold up the goroutine that passes, and at MessageRead panic as
+	// a core that breaks.
+	Point func(p Point, m *stream.Message)
+
 	Logger *zap.Logger
 }
 
@@ -104,6 +109,14 @@ type Engine struct {
 	done     chan struct{} // closed when Run has returned
 	stopping atomic.Bool
 
+	witness *witness // nil without a folder for it
+	lost    []span   // messages that the log does not hold
+	// decided holds what the replay has decided again and has no last receipt,
+	// for when the outbox has lost its record.
+	decided map[notificationID][]byte
+	// recallAfter is when the next try may be to write their alerts again.
+	recallAfter time.Time
+
 	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
 
@@ -122,6 +135,7 @@ type Stats struct {
 	Delivered atomic.Uint64 // notifications handed to the sinks
 	Snapshots atomic.Uint64 // written by replay while running
 	Breaks    atomic.Uint64 // panics of the core
+	Recalled  atomic.Uint64 // alerts that were lost from the log and are in it again
 }
 
 type query struct {
@@ -153,14 +167,23 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.owner = NewOwner(c, counter, seq)
 	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
+	e.owner.before = func(m *stream.Message) { e.pass(MessageRead, m) }
 	held, err := e.opts.Stream.Log(ctx)
 	if err != nil {
 		return err
 	}
+	for _, f := range e.opts.Stream.Faults() {
+		e.fault("the store was damaged", f)
+	}
 	if err := e.restore(&held); err != nil {
 		return err
 	}
-	return e.announce(ctx, &held)
+	e.meetWitness(&held)
+	if err := e.announce(ctx, &held); err != nil {
+		return err
+	}
+	e.beginWitness(e.owner.resumeSeq)
+	return nil
 }
 
 // restore makes the shard of the newest snapshot, or a new one.
@@ -201,6 +224,7 @@ func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
 			return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
 		}
 		if e.owner.Announced(seq) {
+			e.pass(Resumed, nil)
 			return nil
 		}
 		first = frame.Event{Kind: frame.Tick}

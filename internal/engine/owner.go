@@ -25,6 +25,7 @@ type Owner struct {
 	// break the core.
 	Probe func(*frame.Event)
 
+	before    func(*stream.Message) // for tests: is called with each message before it is applied
 	shard     *Shard
 	epoch     uint64
 	committed commitPoint
@@ -144,6 +145,9 @@ func (o *Owner) Try(m *stream.Message) (outputs []correlate.Notification, broke 
 			outputs, broke = nil, o.broke(m.Seq, r)
 		}
 	}()
+	if o.before != nil && !o.shard.poison[m.Seq] {
+		o.before(m)
+	}
 	return o.shard.Apply(m), nil
 }
 
@@ -241,13 +245,14 @@ const (
 // earlier lives have decided and may not have delivered, then what this one does.
 type Redelivery struct {
 	inherited   uint64
+	resumed     uint64 // the message from which this life decides
 	undelivered map[notificationID]uint64
 	held        []correlate.Notification
 }
 
 // Redelivery begins one. It is the caller's own.
 func (o *Owner) Redelivery() Redelivery {
-	return Redelivery{inherited: o.inherited, undelivered: maps.Clone(o.shard.undelivered)}
+	return Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered)}
 }
 
 // From says where to begin to read the outbox: at the first record, up to the
@@ -310,7 +315,12 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 	}
 	if c != nil && !old {
 		for i := range c.Outputs {
-			out = append(out, Delivery{Notification: &c.Outputs[i]})
+			// What the replay had to commit again may have its last receipt: the
+			// outbox has lost its end then.
+			n := &c.Outputs[i]
+			if by := decidedBy(c); by > r.resumed || r.undelivered[notificationID{n.Incident, n.Revision}] == by {
+				out = append(out, Delivery{Notification: n})
+			}
 		}
 	}
 	return out

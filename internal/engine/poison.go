@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/durable"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -76,7 +77,7 @@ func (p *poisoned) add(seq uint64) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(p.dir, poisonFile), b)
+	return durable.WriteFile(filepath.Join(p.dir, poisonFile), b, nil)
 }
 
 // apply feeds the shard. A message that breaks the core leaves it in pieces: it
@@ -99,6 +100,7 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 			if err := e.poisoned.add(m.Seq); err != nil {
 				e.fault("a message is passed over only until the next start", err)
 			}
+			e.pass(GivenUp, m)
 		}
 		s, err := e.shardAt(ctx, m.Seq-1)
 		if err != nil {

@@ -48,6 +48,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.lastWords()
 		e.lastSnapshot()
 	}
+	if e.witness != nil {
+		e.witness.close()
+	}
 	return err
 }
 
@@ -73,6 +76,7 @@ func (e *Engine) lastWords() {
 	if err := e.append(ctx, append(events, frame.Event{Kind: frame.Stop})...); err != nil {
 		e.log.Error("stopping without a last word in the log", zap.Error(err))
 	}
+	e.pass(StopWritten, nil)
 }
 
 // loop is the only place that touches the shard.
@@ -92,6 +96,9 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 			asked = false
 			if err := e.step(ctx, &m); err != nil {
 				return err
+			}
+			if caughtUp {
+				e.recall(ctx)
 			}
 			if caughtUp || !e.owner.Live(m.Seq) {
 				continue
@@ -132,6 +139,9 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	if err != nil {
 		return err
 	}
+	e.pass(MessageApplied, m)
+	e.bearWitness(m)
+	e.pass(Witnessed, m)
 	e.stats.Messages.Add(1)
 	e.stats.Applied.Store(m.Seq)
 	for _, f := range e.owner.shard.Faults() {
@@ -141,8 +151,13 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 		e.opts.Unexplained()
 	}
 	e.tellSilence(false)
-	if err := e.commit(ctx, m.Seq, outputs); err != nil {
-		return err
+	if len(outputs) > 0 {
+		e.keepDecided(m.Seq, outputs)
+		if err := e.commit(ctx, m.Seq, outputs); err != nil {
+			return err
+		}
+		e.committedUpTo(m.Seq)
+		e.pass(Committed, m)
 	}
 	e.tellDesk(m.Seq) // only now: a page that is not committed is not on its way
 	return nil
@@ -190,6 +205,7 @@ func (e *Engine) tellSilence(all bool) {
 
 // caughtUp begins the live part of an engine's life.
 func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
+	e.pass(CaughtUp, nil)
 	if e.owner.PolicyDue(e.opts.PolicyHash) {
 		e.replaced = e.owner.shard.current
 		ev := frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
@@ -197,12 +213,15 @@ func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)
 		}
 	}
+	e.pass(PolicyWritten, nil)
+	e.recall(ctx)
 	e.tellSilence(true)
 	if e.opts.Standing != nil {
 		e.opts.Standing(e.owner.shard.Standing())
 	}
 	again := e.owner.Redelivery()
-	wg.Go(func() { e.deliver(ctx, &again) })
+	decided := e.stillUndelivered()
+	wg.Go(func() { e.deliver(ctx, &again, decided) })
 	if e.opts.SnapshotDir != "" {
 		if e.snapshotSeq == 0 {
 			e.lastSnapshot() // what the log will have dropped by then cannot be replayed again
@@ -245,9 +264,11 @@ func (e *Engine) writeTicks(ctx context.Context, ask <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
+		e.pass(TickDue, nil)
 		if e.append(ctx, frame.Event{Kind: frame.Tick}) != nil {
 			return
 		}
+		e.pass(TickWritten, nil)
 		e.stats.Ticks.Add(1)
 		if sleep(ctx, tickSpacing) != nil {
 			return

@@ -31,6 +31,7 @@ type Shard struct {
 	undelivered map[notificationID]uint64
 	standing    standing
 	faults      []error
+	lost        []span // messages that are missing or cannot be read
 
 	// unexplained counts the deliveries since the last look at it that named an
 	// alert by a number of which the explanation is lost.
@@ -91,6 +92,7 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	s.out.Reset()
 	if s.seq != 0 && m.Seq != s.seq+1 {
 		s.fault(m.Seq, fmt.Errorf("messages %d to %d are missing", s.seq+1, m.Seq-1))
+		s.lost = addSpan(s.lost, span{s.seq + 1, m.Seq - 1})
 	}
 	s.now, s.seq = max(s.now, m.At), m.Seq
 	s.Core.At(m.Seq)
@@ -118,6 +120,7 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	switch {
 	case err != nil:
 		s.fault(m.Seq, err)
+		s.lost = addSpan(s.lost, span{m.Seq, m.Seq})
 	case s.counter != 0 && counter != s.counter+1:
 		s.fault(m.Seq, fmt.Errorf("it is frame %d after frame %d", counter, s.counter))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/durable"
 	"github.com/winnowhq/winnow/internal/wire"
 	"github.com/winnowhq/winnow/ledger"
 )
@@ -216,6 +217,15 @@ func NewestSnapshot(names []string, read func(string) ([]byte, error)) (s *Shard
 // save writes a snapshot so that it is there whole or not at all, and then
 // removes the oldest.
 func (d snapshots) save(s *Shard) error {
+	if err := d.write(s, nil); err != nil {
+		return err
+	}
+	_, err := d.prune()
+	return err
+}
+
+// write calls synced, if there is one, before the snapshot has its name.
+func (d snapshots) write(s *Shard, synced func()) error {
 	b, err := EncodeSnapshot(s)
 	if err != nil {
 		return err
@@ -223,37 +233,20 @@ func (d snapshots) save(s *Shard) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("snapshots: %w", err)
 	}
-	if err := writeFile(d.path(s.seq), b); err != nil {
+	if err := durable.WriteFile(d.path(s.seq), b, synced); err != nil {
 		return fmt.Errorf("snapshots: %w", err)
 	}
-	names, err := d.list()
-	if err != nil || len(names) <= snapshotKept {
-		return err
-	}
-	for _, name := range names[snapshotKept:] {
-		err = errors.Join(err, os.Remove(name))
-	}
-	return err
+	return nil
 }
 
-// writeFile puts b in the place of name at once, also across a loss of power.
-func writeFile(name string, b []byte) (err error) {
-	tmp := name + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+// prune removes the oldest and returns the sequence of the oldest that is left.
+func (d snapshots) prune() (uint64, error) {
+	names, err := d.list()
+	if err != nil || len(names) == 0 {
+		return 0, err
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	for _, name := range names[min(snapshotKept, len(names)):] {
+		err = errors.Join(err, os.Remove(name))
 	}
-	if err := os.Rename(tmp, name); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return beginsAt(names[min(snapshotKept, len(names))-1]), err
 }

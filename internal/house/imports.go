@@ -26,6 +26,7 @@ var theLine = []struct{ pkg, may string }{
 
 	{"internal/paged", ""},
 	{"internal/wire", ""}, // bytes only: so low that the pure packages may use it
+	{"internal/durable", ""},
 	{"internal/logs", ""},
 	{"internal/house", "internal/config"}, // in its tests: the YAML in the documents must load
 	{"internal/access", "alert ingest"},
@@ -35,10 +36,10 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/heartbeat", ""},
 	{"internal/config", "alert internal/access internal/selfalert internal/heartbeat correlate ingest enrich sinks sinks/*"},
 	{"internal/frame", edges},
-	{"internal/stream", edges + " internal/frame"},
+	{"internal/stream", edges + " internal/durable internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
-	{"internal/engine", edges + " internal/frame internal/stream"},
+	{"internal/engine", edges + " internal/durable internal/frame internal/stream"},
 	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
@@ -52,7 +53,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/engine internal/preview"
+	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/engine internal/preview"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

@@ -60,6 +60,9 @@ type Options struct {
 
 	// HTTP is applied to every integration that speaks HTTP.
 	HTTP []commoncfg.HTTPClientOption
+
+	// point is the engine's seam for tests.
+	point func(engine.Point, *stream.Message)
 }
 
 // stopTimeout bounds each step of stopping.
@@ -170,6 +173,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 
 		Unexplained: n.spoken.Renew,
 		Hold:        n.steps.essentials,
+		Point:       n.opts.point,
 	})
 	if err != nil {
 		return err

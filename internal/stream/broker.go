@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/winnowhq/winnow/internal/durable"
 )
 
 const (
@@ -97,7 +99,7 @@ func (b *broker) markProvisioned() error {
 	if b.provisioned() {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, markerFile), []byte("streams: "+logName+" "+outboxName+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(b.dir, markerFile), []byte("streams: "+logName+" "+outboxName+"\n"), nil); err != nil {
 		return fmt.Errorf("stream: storage path: %w", err)
 	}
 	return nil

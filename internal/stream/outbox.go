@@ -52,6 +52,9 @@ func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, er
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		msg, err := l.ob.GetMsg(ctx, mid)
+		if _, answered := errors.AsType[*jetstream.APIError](err); answered || errors.Is(err, jetstream.ErrMsgNotFound) {
+			return held.First, nil // missing or unreadable: read all that there is
+		}
 		if err != nil {
 			return 0, fmt.Errorf("outbox: record %d: %w", mid, err)
 		}

@@ -75,6 +75,7 @@ type Stream struct {
 
 	writer     *writer
 	maxPayload int
+	faults     []error // found and mended by Open
 	watching   sync.WaitGroup
 }
 
@@ -204,7 +205,7 @@ func (s *Stream) findOrMake(ctx context.Context, js jetstream.JetStream, cfg jet
 		return nil, fmt.Errorf("stream %s: look up: %w", cfg.Name, err)
 	}
 	if s.broker != nil && s.broker.provisioned() {
-		return nil, fmt.Errorf("stream %s is missing from %s, which had it: the store is damaged; copy the folder aside before anything else, then start with an empty one to accept alerts again", cfg.Name, s.broker.dir)
+		return s.repair(ctx, js, &cfg)
 	}
 	if st, err = js.CreateStream(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("stream %s: create: %w", cfg.Name, err)

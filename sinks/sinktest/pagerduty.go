@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -72,6 +73,18 @@ type Response struct {
 // NewPagerDuty returns one without incidents.
 func NewPagerDuty() *PagerDuty {
 	return &PagerDuty{standing: map[string]int{}, resolves: map[string][]string{}}
+}
+
+// Clone returns one that has seen the same; what it is sent from then on the
+// other does not see.
+func (p *PagerDuty) Clone() *PagerDuty {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &PagerDuty{script: slices.Clone(p.script), events: slices.Clone(p.events), incidents: slices.Clone(p.incidents), standing: maps.Clone(p.standing), resolves: map[string][]string{}}
+	for key, named := range p.resolves {
+		c.resolves[key] = slices.Clone(named)
+	}
+	return c
 }
 
 // Script has the next requests answered with rs, one each.

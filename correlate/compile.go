@@ -17,17 +17,25 @@ type policy struct {
 	root           *route
 	routes         []*route // by index
 	rules          []*rule
+	sources        index // rules by what their sources match
+	targets        index // rules by what their targets match
 	intervals      map[string][]timeinterval.TimeInterval
 	resolveTimeout time.Duration
 	newGroups      int // within a minute, at a receiver; 0 for any number
+
+	scratch []int32 // candidates of an index, reused between calls
 }
+
+// indexFrom is how many children of a route are worth an index.
+const indexFrom = 8
 
 type route struct {
 	*Route
 	index    int
 	children []*route
-	classes  Class // of the receiver
-	rush     *rush // of the receiver; nil until one is needed
+	byLabel  *index // of the children; nil where there are few
+	classes  Class  // of the receiver
+	rush     *rush  // of the receiver; nil until one is needed
 }
 
 func compile(p *Policy) (*policy, error) {
@@ -68,32 +76,58 @@ func compile(p *Policy) (*policy, error) {
 		for i := range r.Routes {
 			n.children = append(n.children, build(&r.Routes[i]))
 		}
+		if len(n.children) >= indexFrom {
+			n.byLabel = &index{}
+			for i, child := range n.children {
+				n.byLabel.add(int32(i), child.Matchers)
+			}
+		}
 		return n
 	}
 	c.root = build(&p.Route)
 	for i := range p.Inhibit {
 		c.rules = append(c.rules, newRule(&p.Inhibit[i]))
+		c.sources.add(int32(i), p.Inhibit[i].Source)
+		c.targets.add(int32(i), p.Inhibit[i].Target)
 	}
 	return c, errors.Join(errs...)
 }
 
 // match appends the routes that ls takes: depth first, left to right, the
 // deepest of each branch, as Alertmanager has it.
-func (r *route) match(dst []*route, ls alert.Labels) []*route {
+func (c *policy) match(dst []*route, r *route, ls alert.Labels) []*route {
 	if !r.Matchers.Matches(ls) {
 		return dst
 	}
 	before := len(dst)
-	for _, child := range r.children {
-		n := len(dst)
-		dst = child.match(dst, ls)
-		if len(dst) > n && !child.Continue {
-			break
+	if r.byLabel == nil {
+		for _, child := range r.children {
+			n := len(dst)
+			if dst = c.match(dst, child, ls); len(dst) > n && !child.Continue {
+				break
+			}
 		}
+	} else {
+		dst = c.matchCandidates(dst, r, ls)
 	}
 	if len(dst) == before {
 		dst = append(dst, r)
 	}
+	return dst
+}
+
+// matchCandidates goes through those of the children that may match.
+func (c *policy) matchCandidates(dst []*route, r *route, ls alert.Labels) []*route {
+	from := len(c.scratch)
+	c.scratch = r.byLabel.candidates(c.scratch, ls)
+	to := len(c.scratch)
+	for k := from; k < to; k++ { // what children put there lies behind
+		child, n := r.children[c.scratch[k]], len(dst)
+		if dst = c.match(dst, child, ls); len(dst) > n && !child.Continue {
+			break
+		}
+	}
+	c.scratch = c.scratch[:from]
 	return dst
 }
 

@@ -60,9 +60,9 @@ type Core struct {
 	rushes []*rush // by receiver, in order of their first alert without a group
 	storms uint64  // counted
 
-	sources        []source // watched for silence
-	silences       []Silence
-	silenceVersion uint32
+	sources  []source // watched for silence
+	silences silences
+	now      alert.Time // until which Advance has done what was due
 
 	dims      dims
 	forget    []forgotten // in order of time
@@ -90,8 +90,8 @@ type liveAlert struct {
 	dim     uint32
 
 	links          []link
-	silences       []uint32 // indexes of those that match
-	silenceVersion uint32
+	silences       []uint32 // places in the list of those that match, in order
+	silenceVersion uint32   // up to which it was tested
 
 	severity    alert.Severity
 	disposition Disposition // of the current onset
@@ -123,7 +123,7 @@ func NewCore(p *Policy) (*Core, error) {
 }
 
 func newCore(p *policy, t *dedupe.Table) *Core {
-	return &Core{policy: p, table: t, index: map[string]*group{}, inUse: map[uint64]int32{}, dims: newDims(), live: make([]liveAlert, 1), silenceVersion: 1}
+	return &Core{policy: p, table: t, index: map[string]*group{}, inUse: map[uint64]int32{}, dims: newDims(), live: make([]liveAlert, 1), silences: silences{byID: map[string]int32{}}}
 }
 
 // Dim is what a Row's number stands for, for ever.
@@ -145,6 +145,7 @@ func (c *Core) Next() (alert.Time, bool) {
 // Advance does all that is due at or before now, in order of time, each thing
 // at its own time. Calling it more often changes nothing.
 func (c *Core) Advance(out *Output, now alert.Time) {
+	c.now = max(c.now, now)
 	for {
 		c.timers.drop()
 		due := len(c.timers) > 0 && c.timers[0].at <= now
@@ -286,7 +287,7 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 	at := len(out.Rows)
 	out.Rows = append(out.Rows, row) // its group's opening comes after it
 	c.lsRoute = c.table.Labels(c.lsRoute[:0], ref)
-	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
+	c.routes = c.policy.match(c.routes[:0], c.policy.root, c.lsRoute)
 	for _, r := range c.routes {
 		c.join(out, now, r, ref, c.lsRoute)
 	}

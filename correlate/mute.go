@@ -48,9 +48,25 @@ type link struct {
 // inhibitLinks finds the rules that an alert is a source or target of. Labels
 // never change, so this is done once for each alert and policy.
 func (c *Core) inhibitLinks(ls alert.Labels) []link {
+	p := c.policy
+	p.scratch = p.sources.candidates(p.scratch[:0], ls)
+	n := len(p.scratch)
+	p.scratch = p.targets.candidates(p.scratch, ls)
+	sources, targets := p.scratch[:n], p.scratch[n:]
+	p.scratch = p.scratch[:0]
 	var out []link
-	for i, r := range c.policy.rules {
-		s, t := r.Source.Matches(ls), r.Target.Matches(ls)
+	for len(sources) > 0 || len(targets) > 0 {
+		var i int32
+		asSource := len(targets) == 0 || len(sources) > 0 && sources[0] <= targets[0]
+		asTarget := len(sources) == 0 || len(targets) > 0 && targets[0] <= sources[0]
+		if asSource {
+			i, sources = sources[0], sources[1:]
+		}
+		if asTarget {
+			i, targets = targets[0], targets[1:]
+		}
+		r := p.rules[i]
+		s, t := asSource && r.Source.Matches(ls), asTarget && r.Target.Matches(ls)
 		if s || t {
 			out = append(out, link{rule: uint32(i), source: s, target: t, hash: r.equalHash(ls)})
 		}
@@ -76,10 +92,15 @@ func (c *Core) removeSource(ref dedupe.Ref) {
 			continue
 		}
 		r := c.policy.rules[l.rule]
-		if s := slices.DeleteFunc(r.sources[l.hash], func(o dedupe.Ref) bool { return o == ref }); len(s) > 0 {
-			r.sources[l.hash] = s
-		} else {
+		s := r.sources[l.hash]
+		switch i, found := slices.BinarySearch(s, ref); {
+		case !found:
+		case len(s) == 1:
 			delete(r.sources, l.hash)
+		case i == 0: // the oldest goes first, as a rule
+			r.sources[l.hash] = s[1:]
+		default:
+			r.sources[l.hash] = slices.Delete(s, i, i+1)
 		}
 	}
 }
@@ -110,53 +131,3 @@ func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
 func (c *Core) isTarget(ref dedupe.Ref, rule uint32) bool {
 	return slices.ContainsFunc(c.live[ref].links, func(l link) bool { return l.rule == rule && l.target })
 }
-
-// SetSilence adds a silence or replaces the one with its id.
-func (c *Core) SetSilence(s Silence) {
-	c.silenceVersion++
-	for i := range c.silences {
-		if c.silences[i].ID == s.ID {
-			c.silences[i] = s
-			return
-		}
-	}
-	c.silences = append(c.silences, s)
-}
-
-// ExpireSilence ends a silence now. It reports whether there was one to end.
-func (c *Core) ExpireSilence(now alert.Time, id string) bool {
-	for i := range c.silences {
-		if s := &c.silences[i]; s.ID == id && s.EndsAt > now {
-			s.EndsAt = now
-			return true
-		}
-	}
-	return false
-}
-
-// silencedBy finds a silence in force at t that matches ref.
-func (c *Core) silencedBy(ref dedupe.Ref, t alert.Time) (id string, ok bool) {
-	if len(c.silences) == 0 {
-		return "", false
-	}
-	a := &c.live[ref]
-	if a.silenceVersion != c.silenceVersion {
-		a.silenceVersion = c.silenceVersion
-		a.silences = nil
-		c.lsA = c.table.Labels(c.lsA[:0], ref)
-		for i := range c.silences {
-			if slices.ContainsFunc(c.silences[i].Matchers, func(ms alert.Matchers) bool { return ms.Matches(c.lsA) }) {
-				a.silences = append(a.silences, uint32(i))
-			}
-		}
-	}
-	for _, i := range a.silences {
-		if s := &c.silences[i]; s.StartsAt <= t && t < s.EndsAt {
-			return s.ID, true
-		}
-	}
-	return "", false
-}
-
-// Silences lists all silences known, ended ones included, in order of arrival.
-func (c *Core) Silences() []Silence { return c.silences }

@@ -84,7 +84,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 	wasDue := l.due()
 	seats := append([]seat{l.first}, l.more...)
 	l.first, l.more = seat{}, nil
-	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
+	c.routes = c.policy.match(c.routes[:0], c.policy.root, c.lsRoute)
 	for _, r := range c.routes {
 		if g := stormSeat(seats, r); g != nil && c.stay(r, g, ref) {
 			continue

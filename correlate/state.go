@@ -64,9 +64,9 @@ func (d *dims) append(w *wire.Writer) {
 }
 
 func (c *Core) appendSilences(w *wire.Writer) {
-	w.Uint(uint64(len(c.silences)))
-	for i := range c.silences {
-		b, err := json.Marshal(&c.silences[i])
+	w.Uint(uint64(len(c.silences.list)))
+	for i := range c.silences.list {
+		b, err := json.Marshal(&c.silences.list[i])
 		if err != nil {
 			panic("correlate: a silence that cannot be written: " + err.Error()) // it has only strings and times
 		}
@@ -188,8 +188,11 @@ func (c *Core) loadSilences(r *wire.Reader) {
 			r.Fail("silence: %v", err)
 			return
 		}
-		c.silences = append(c.silences, s)
+		c.silences.list, c.silences.set = append(c.silences.list, s), append(c.silences.set, 1)
 	}
+	c.silences.version = 1
+	c.silences.number()
+	c.silences.build(0)
 }
 
 func (c *Core) loadLive(r *wire.Reader) bool {

@@ -353,9 +353,9 @@ func (k *k9) line() string {
 	hooks, worstHook := k.hook.seen.sum()
 	k.hook.mu.Unlock()
 	lines, worstLine := k.file.seen.sum()
-	return fmt.Sprintf("kills=%d inflight=%d after2xx=%d (%ssnapshot-cut:%d) sigterm=%d acked=%d alerts=%d pages=%d resolves=%d explained=%d lost=%d doubled=%d stuck=%d phantoms=%d "+
+	return fmt.Sprintf("kills=%d inflight=%d after2xx=%d (%ssnapshot-cut:%d) sigterm=%d unclean=%d acked=%d alerts=%d pages=%d resolves=%d explained=%d lost=%d doubled=%d stuck=%d phantoms=%d "+
 		"again: pages=%d webhooks=%d lines=%d per-crash-max=%d settled<=%s ready p50=%s max=%s",
-		kills, s.inflight, s.after2xx, kinds.String(), k.kills["snapshot cut off"], s.stops, s.deliveries, s.alerts, s.pages, s.resolves, s.mute, s.lost, s.doubled, s.stuck, s.phantoms,
+		kills, s.inflight, s.after2xx, kinds.String(), k.kills["snapshot cut off"], s.stops, s.unclean, s.deliveries, s.alerts, s.pages, s.resolves, s.mute, s.lost, s.doubled, s.stuck, s.phantoms,
 		s.repeatedPages, hooks, lines, max(worstHook, worstLine), k.settled.Round(10*time.Millisecond),
 		ready[len(ready)/2].Round(time.Millisecond), ready[len(ready)-1].Round(time.Millisecond))
 }

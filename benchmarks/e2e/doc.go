@@ -6,5 +6,6 @@
 // must agree with that count. It never reaches into a process.
 //
 // The tests stand behind the build tag e2e; `make e2e` runs them. The first run
-// builds Alertmanager from its module into the user's cache folder.
+// builds Alertmanager from its module into the user's cache folder. Three suites
+// have a tag of their own beside it: k9, scorecard and limits.
 package e2e

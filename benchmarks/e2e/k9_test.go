@@ -93,6 +93,7 @@ type k9sum struct {
 	deliveries, spare, onsets, opened, brief int
 	incidents, alerts, pages, resolves       int
 	lost, doubled, stuck, phantoms, mute     int
+	overtaken                                int
 	repeatedPages                            int
 }
 

@@ -227,3 +227,25 @@ func TestJSONLFails(t *testing.T) {
 	f(t.TempDir(), true) // a directory; it may be moved away
 	f("/dev/full", true)
 }
+
+// TestTornLineSwallowsNoOther: a kill in the middle of a write leaves a part of
+// a line, and what comes next must not be appended to it.
+func TestTornLineSwallowsNoOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pages.jsonl")
+	if err := os.WriteFile(path, []byte("{\"whole\":1}\n{\"at\":\"20"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	s := &jsonl{name: "jsonl[0]", path: path}
+	for _, line := range []string{"{\"next\":1}\n", "{\"last\":1}\n"} {
+		if err := s.append([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "{\"whole\":1}\n{\"at\":\"20\n{\"next\":1}\n{\"last\":1}\n"; string(got) != want {
+		t.Errorf("the file holds %q, want %q", got, want)
+	}
+}

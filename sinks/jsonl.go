@@ -85,16 +85,26 @@ func escapeUnseen(line []byte) []byte {
 	return out
 }
 
-// append writes a whole line or takes back what it wrote.
+// append writes a whole line or takes back what it wrote. A process that was
+// killed may have left a part of one: the line begins on a line of its own.
 func (s *jsonl) append(line []byte) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	end, seekErr := f.Seek(0, io.SeekEnd)
+	last := []byte{'\n'}
+	if end > 0 {
+		if _, err := f.ReadAt(last, end-1); err != nil {
+			return err
+		}
+	}
+	if last[0] != '\n' {
+		line = append([]byte{'\n'}, line...)
+	}
 	_, err = f.Write(line)
 	if err == nil && s.sync {
 		err = f.Sync()

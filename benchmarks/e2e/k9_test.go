@@ -89,10 +89,11 @@ type counts map[string]int
 
 // k9sum is what the chapters came to.
 type k9sum struct {
-	stops, inflight, after2xx                int
+	stops, unclean, inflight, after2xx       int
 	deliveries, spare, onsets, opened, brief int
 	incidents, alerts, pages, resolves       int
 	lost, doubled, stuck, phantoms, mute     int
+	overtaken                                int
 	repeatedPages                            int
 }
 
@@ -275,7 +276,7 @@ var faults = []fault{
 	{"reload", 2, false, (*k9).inReload},
 	{"stopping", 1, false, (*k9).inStop},
 	{"anytime", 2, false, (*k9).strike},
-	{"SIGTERM", 2, true, func(k *k9) { k.w.signal(k.t, syscall.SIGTERM) }},
+	{"SIGTERM", 2, true, (*k9).orderly},
 }
 
 func (k *k9) pick() fault {
@@ -369,6 +370,20 @@ func (k *k9) inReload() {
 	_ = k.w.cmd.Process.Signal(syscall.SIGHUP)
 	<-time.After(time.Duration(k.rng.IntN(30)) * time.Millisecond)
 	k.strike()
+}
+
+// orderly stops it. One that says that it failed to has failed, but goes on in
+// its next life.
+func (k *k9) orderly() {
+	_ = k.w.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-k.w.done:
+		if k.w.err != nil {
+			k.sum.unclean++
+			k.t.Errorf("winnow was asked to stop and ended with %v:\n%s", k.w.err, k.w.out.tail())
+		}
+	case <-time.After(patience):
+	}
 }
 
 // inStop kills a process that was asked to stop.

@@ -109,6 +109,7 @@ func (h *hook) take(body []byte, life int64) {
 type lines struct {
 	path string
 	read int64
+	torn int
 	seen sightings
 }
 
@@ -132,7 +133,8 @@ func (l *lines) follow(life int64) error {
 			ID string `json:"id"`
 		}
 		if err := json.Unmarshal(line, &m); err != nil || m.ID == "" {
-			return fmt.Errorf("%s: a line that is none: %q: %v", l.path, line, err)
+			l.torn++ // a kill in the middle of a write: the next life has begun a line of its own
+			continue
 		}
 		l.seen.see(m.ID, life)
 	}
@@ -223,11 +225,24 @@ func (k *k9) heardOf(named map[string]bool) {
 				k.sum.mute++
 				continue
 			}
+			if err == nil && k.overtaken(why) {
+				k.sum.overtaken++
+				continue
+			}
 			k.sum.lost++
 			k.t.Errorf("nobody was told of %s, and winnow explain says %v:\n%s", text(p.Labels), err, why)
 		}
 		h.acked = map[string]postable{}
 	}
+}
+
+var incidentIn = regexp.MustCompile(`\bINC-\d+`)
+
+// overtaken reports whether the page that an alert was put down to was never
+// sent, because the end of its incident came before it could be.
+func (k *k9) overtaken(why string) bool {
+	body, err := k.w.read("/api/v1/explain/" + incidentIn.FindString(why))
+	return err == nil && strings.Contains(string(body), "page superseded")
 }
 
 // explain asks as people do a few times, and then by the route that they use.
@@ -331,6 +346,9 @@ func (k *k9) vacuity(kills int) {
 			k.t.Errorf("%s: %d messages came again after %d kills, %d of them after one: more than one a crash was not in doubt", s.what, total, kills, worst)
 		}
 	}
+	if k.file.torn > kills {
+		k.t.Errorf("%d lines of the file are torn by %d kills", k.file.torn, kills)
+	}
 	if len(k.hook.odd) > 0 {
 		k.t.Errorf("webhooks that are none: %q", k.hook.odd)
 	}
@@ -353,9 +371,9 @@ func (k *k9) line() string {
 	hooks, worstHook := k.hook.seen.sum()
 	k.hook.mu.Unlock()
 	lines, worstLine := k.file.seen.sum()
-	return fmt.Sprintf("kills=%d inflight=%d after2xx=%d (%ssnapshot-cut:%d) sigterm=%d acked=%d alerts=%d pages=%d resolves=%d explained=%d lost=%d doubled=%d stuck=%d phantoms=%d "+
-		"again: pages=%d webhooks=%d lines=%d per-crash-max=%d settled<=%s ready p50=%s max=%s",
-		kills, s.inflight, s.after2xx, kinds.String(), k.kills["snapshot cut off"], s.stops, s.deliveries, s.alerts, s.pages, s.resolves, s.mute, s.lost, s.doubled, s.stuck, s.phantoms,
-		s.repeatedPages, hooks, lines, max(worstHook, worstLine), k.settled.Round(10*time.Millisecond),
+	return fmt.Sprintf("kills=%d inflight=%d after2xx=%d (%ssnapshot-cut:%d) sigterm=%d unclean=%d acked=%d alerts=%d pages=%d resolves=%d explained=%d overtaken=%d lost=%d doubled=%d stuck=%d phantoms=%d "+
+		"again: pages=%d webhooks=%d lines=%d per-crash-max=%d torn=%d settled<=%s ready p50=%s max=%s",
+		kills, s.inflight, s.after2xx, kinds.String(), k.kills["snapshot cut off"], s.stops, s.unclean, s.deliveries, s.alerts, s.pages, s.resolves, s.mute, s.overtaken, s.lost, s.doubled, s.stuck, s.phantoms,
+		s.repeatedPages, hooks, lines, max(worstHook, worstLine), k.file.torn, k.settled.Round(10*time.Millisecond),
 		ready[len(ready)/2].Round(time.Millisecond), ready[len(ready)-1].Round(time.Millisecond))
 }

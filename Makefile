@@ -9,7 +9,16 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
+SHAPES    ?= .
 ARGS      ?= serve
+
+# Of the suites that are run by number: how many kills, from which seed, and
+# whether with the race detector (RACE=1); how many trials; how many alerts.
+N      ?= 100
+SEED   ?=
+RACE   ?=
+TRIALS ?= 3
+ALERTS ?= 1000000
 
 # Development tools have a module of their own, so that none of them is in go.mod.
 TOOL := go tool -modfile=internal/tools/go.mod
@@ -34,7 +43,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,sec ./...
+	go vet -tags invariants,e2e,k9,scorecard,limits,reload,sec,disk ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -66,6 +75,31 @@ e2e: ## the built binary behind a real Alertmanager, killed and reloaded; ends w
 	WINNOW_E2E_FIGURES=$$figures go test -tags e2e -count=1 -v -timeout 20m ./benchmarks/e2e/...; \
 	cat "$$figures"
 
+.PHONY: reload
+reload: ## 500 reloads, broken, dangerous and good, of the built binary under load; ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_RELOAD_FIGURES=$$figures go test -tags e2e,reload -count=1 -timeout 20m -run '^TestReloadsUnderLoad$$' ./benchmarks/e2e; \
+	cat "$$figures"
+# Runs one test of benchmarks/e2e under its build tag, and prints its line of figures last.
+define suite
+@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; code=0; \
+WINNOW_E2E_FIGURES=$$figures WINNOW_E2E_RACE=$(RACE) $(3) \
+	go test -tags e2e,$(1) -count=1 -v -run '^$(2)$$' -timeout $(4) ./benchmarks/e2e || code=$$?; \
+cat "$$figures"; exit $$code
+endef
+
+.PHONY: k9
+k9: ## N kills (100) of the built binary at its worst moments, from SEED, with the race detector if RACE=1
+	$(call suite,k9,TestK9,K9_KILLS=$(N) K9_SEED=$(SEED),12h)
+
+.PHONY: scorecard
+scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table
+	$(call suite,scorecard,TestScorecard,SCORECARD_TRIALS=$(TRIALS),60m)
+
+.PHONY: limits
+limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts
+	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS),2h)
+
 .PHONY: sec
 sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
@@ -73,9 +107,27 @@ sec: ## who may call what, and a flood of bad attempts and idle connections; end
 	WINNOW_SEC_FIGURES=$$figures go test -tags sec -count=1 -run '^TestFlood$$' ./cmd/winnow; \
 	cat "$$figures"
 
+.PHONY: disk
+disk: ## the built binary on a disk that fills up and on one that fails; needs root and strace, ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_DISK_FIGURES=$$figures go test -tags disk -count=1 -timeout 10m ./benchmarks/disk; \
+	cat "$$figures"
+
 .PHONY: bench
-bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each
-	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
+bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each, SHAPES a pattern of whole-server loads
+	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; go run ./benchmarks/server -shapes '$(SHAPES)'; } | go run ./benchmarks/table
+
+.PHONY: gate
+gate: ## what an alert costs against benchmarks/baseline.json
+	go run ./benchmarks/gate
+
+.PHONY: baseline
+baseline: ## record what an alert costs now, for a reason: WHY="..."
+	go run ./benchmarks/gate -update -why '$(WHY)'
+
+.PHONY: profile
+profile: ## where the server's CPU time goes under load, to dist/profiles
+	go run ./benchmarks/profile
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it

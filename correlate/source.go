@@ -57,6 +57,12 @@ func (c *Core) Heard(out *Output, now alert.Time, name string) {
 	}
 }
 
+// Stepped enters into the books that Winnow has gone to another level of its
+// ladder at a time, which may be before now. It changes nothing else.
+func (c *Core) Stepped(out *Output, now alert.Time, level uint8, cause string, at alert.Time) {
+	out.Rows = append(out.Rows, Row{At: now, Seq: c.seq, Action: Stepped, Revision: uint32(level), Cause: cause, Until: at})
+}
+
 // nextSilence is when the first source is due to be called silent.
 func (c *Core) nextSilence() (at alert.Time, who *source) {
 	for i := range c.sources {

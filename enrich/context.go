@@ -24,6 +24,10 @@ type Context struct {
 	Links []Link   `json:"links,omitempty"` // further links, none twice
 	Notes []string `json:"notes,omitempty"` // what the reader should know of how this was found
 
+	// Degraded says why this is less than usual, in our words; it is among the
+	// notes, and goes to people whose provider shows no notes as well.
+	Degraded string `json:"degraded,omitempty"`
+
 	// Failed names the enrichers that gave no answer, in the order they are
 	// configured, so that a gap is not read as "there is none".
 	Failed []string `json:"failed,omitempty"`

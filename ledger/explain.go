@@ -26,6 +26,10 @@ type ExplainOptions struct {
 	// Incident is what the alert belongs to, or what is explained.
 	Incident *IncidentSummary
 
+	// Degraded are the times in which Winnow did less than all of its work; those
+	// that meet the rows are named.
+	Degraded []Degradation
+
 	// LabelsOf names other alerts that rows point to; nil, or an empty answer,
 	// leaves their fingerprints.
 	LabelsOf func(alert.Fingerprint) alert.Labels
@@ -91,6 +95,7 @@ func (e *explainer) write(w io.Writer, rows []correlate.Row, named bool) error {
 	if len(rows) == 0 {
 		e.line("\nNo row of it is kept.")
 	}
+	e.degraded(rows)
 	for i := range rows {
 		r := &rows[i]
 		if day := r.At.Std().Format("2006-01-02"); day != e.day && r.At != 0 {
@@ -120,6 +125,9 @@ func (e *explainer) sentence(r *correlate.Row) string {
 	case correlate.Ended:
 		return "the episode is over; it stayed " + r.Now.String()
 	case correlate.IncidentOpened:
+		if r.Now == correlate.Storm {
+			return correlate.IncidentName(r.Incident) + " opened for a storm: too many groups at once" + forReceiver(r.Cause)
+		}
 		return correlate.IncidentName(r.Incident) + " opened"
 	case correlate.IncidentClosed:
 		return correlate.IncidentName(r.Incident) + " closed"
@@ -131,6 +139,8 @@ func (e *explainer) sentence(r *correlate.Row) string {
 		return "source " + or(clean(r.Cause), "(unnamed)") + " fell silent: what it said last is kept as it stood"
 	case correlate.SourceHeard:
 		return "source " + or(clean(r.Cause), "(unnamed)") + " was heard again"
+	case correlate.Stepped:
+		return fmt.Sprintf("Winnow went to L%d of its ladder%s", r.Revision, because(r.Cause))
 	case correlate.Adjusted:
 		return "times were moved, as after a stop" + because(r.Cause)
 	}
@@ -182,7 +192,10 @@ func (e *explainer) became(r *correlate.Row) string {
 	case correlate.BelowThreshold:
 		return notPaged + "nobody is behind receiver " + or(r.Cause, "(unnamed)")
 	case correlate.Storm:
-		return notPaged + "it is named in the summary of storm " + or(r.Cause, "(unnamed)")
+		if r.Paged == alert.Unset {
+			return "counted in the storm " + or(r.Cause, "(unnamed)") + ", not named in it"
+		}
+		return "named in the storm " + or(r.Cause, "(unnamed)") + ", paged at " + r.Paged.String()
 	case correlate.Closed:
 		return "which ended the alert"
 	case correlate.Stray:
@@ -303,6 +316,13 @@ func to(receiver string) string {
 	return " to " + clean(receiver)
 }
 
+func forReceiver(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " for " + clean(name)
+}
+
 func because(cause string) string {
 	if cause == "" {
 		return ""
@@ -319,7 +339,7 @@ func or(s, otherwise string) string {
 
 // after is the delay of a decision to tell somebody.
 func after(r *correlate.Row) string {
-	if (r.Now != correlate.Paged && r.Now != correlate.Grouped) || r.Delay < time.Millisecond {
+	if !heard(r.Now, r.Paged) || r.Delay < time.Millisecond {
 		return ""
 	}
 	return ", " + seconds(r.Delay.Seconds()) + " after it came"

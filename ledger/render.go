@@ -46,6 +46,7 @@ func Render(w io.Writer, r *Report, opts RenderOptions) error {
 	p.noise("Noisiest rules", "rule", r.TopRules)
 	p.noise("Noisiest services", "service", r.TopServices)
 	p.flappers(r)
+	p.degraded(r)
 	p.balance(r)
 	_, err := io.WriteString(w, p.b.String())
 	return err

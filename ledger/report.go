@@ -44,6 +44,9 @@ type Report struct {
 	SelfResolved SelfResolvedCount `json:"self_resolved_under_5m"`
 	Hours        []Hour            `json:"hours"` // those in which something was, of the last 31 days
 
+	// Degraded are the times in which Winnow did less than all of its work.
+	Degraded []Degradation `json:"degraded"`
+
 	// The latest MaxListed of each, in the order of their onsets.
 	Swallowed      []CriticalEpisode `json:"swallowed"`
 	BelowThreshold []CriticalEpisode `json:"below_threshold"`
@@ -86,7 +89,7 @@ type Noise struct {
 	Onsets        uint64  `json:"onsets"`
 	Notifications uint64  `json:"notifications"`
 	Pages         uint64  `json:"pages"`
-	Suppressed    uint64  `json:"suppressed"` // held, flapping, silenced, inhibited, muted, resolved before the page, below the threshold or in a storm
+	Suppressed    uint64  `json:"suppressed"` // held, flapping, silenced, inhibited, muted, resolved before the page, or below the threshold
 }
 
 // Flapper is a rule on a service whose alerts come back after they were resolved.
@@ -149,6 +152,7 @@ func (l *Ledger) Report(top int) *Report {
 		},
 		Swallowed:      l.list(swallowed),
 		BelowThreshold: l.list(belowThreshold),
+		Degraded:       l.Degraded(),
 	}
 	r.Dispositions[correlate.Pending.String()] += 0 // listed when it is none, too
 	for severity := range l.delays {

@@ -8,6 +8,7 @@
 package load
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -144,7 +145,7 @@ func (u *Universe) AppendWebhook(dst []byte, from, to int, ended time.Time) []by
 		dst = appendTime(append(dst, `,"startsAt":`...), Started)
 		dst = appendTime(append(dst, `,"endsAt":`...), ended)
 		dst = appendText(append(dst, `,"generatorURL":`...), a.GeneratorURL)
-		dst = appendText(append(dst, `,"fingerprint":`...), strconv.FormatUint(uint64(a.Fingerprint), 16))
+		dst = appendText(append(dst, `,"fingerprint":`...), fmt.Sprintf("%016x", uint64(a.Fingerprint)))
 		dst = append(dst, '}')
 	}
 	return append(dst, `],"groupLabels":{},"commonLabels":{},"commonAnnotations":{},"externalURL":"https://alertmanager.example.org",`+

@@ -25,11 +25,13 @@ const (
 var Universe = load.New(seed, perGroup)
 
 // PolicyText groups as the default configuration does. No group's moment comes
-// while a figure is taken.
+// while a figure is taken, and no number of groups is a storm.
 const PolicyText = `
 route: {receiver: oncall, group_by: [alertname, cluster, namespace], group_wait: 4h, group_interval: 4h, repeat_interval: 24h}
 receivers: [{name: oncall}]
-`
+` + noStorm
+
+const noStorm = "winnow: {storm: {new_groups_per_minute: 0}}\n"
 
 // Line is the core with its accounts, as a shard has them.
 type Line struct {
@@ -55,7 +57,7 @@ func NewLine(policy string) (*Line, error) {
 // Observe is what a shard does with one alert.
 func (l *Line) Observe(a *alert.Alert) {
 	l.Out.Reset()
-	l.Core.Observe(&l.Out, l.Now, "prometheus", time.Hour, a)
+	l.Core.Observe(&l.Out, l.Now, "prometheus", 24*time.Hour, a)
 	l.fold()
 }
 

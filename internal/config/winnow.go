@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
@@ -27,6 +28,9 @@ type Winnow struct {
 	// SelfAlert is where people hear of troubles of Winnow itself.
 	SelfAlert selfalert.Config `yaml:"self_alert,omitempty"`
 
+	// Storm is how many groups may open at a receiver before they are a storm.
+	Storm correlate.StormLimit `yaml:"storm"`
+
 	// FallbackReceiver gets what another receiver's provider refuses for good.
 	FallbackReceiver string `yaml:"fallback_receiver,omitempty"`
 }
@@ -36,7 +40,7 @@ var winnowType = reflect.TypeFor[Winnow]()
 // readWinnow decodes Winnow's part of the file, fills in defaults and paths and
 // asks each owner what is wrong with its part.
 func (p *parser) readWinnow(own *yaml.Node) {
-	p.winnow = Winnow{Enrich: enrich.Defaults()}
+	p.winnow = Winnow{Enrich: enrich.Defaults(), Storm: correlate.StormLimit{NewGroups: correlate.DefaultNewGroups}}
 	if own != nil && !isNull(own) {
 		if err := decodeV4(own, &p.winnow); err != nil {
 			m := plainError(err)
@@ -53,6 +57,7 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	p.complain(own, "enrich", p.winnow.Enrich.Validate())
 	p.complain(own, "sinks", p.winnow.Sinks.Validate())
 	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
+	p.complain(own, "storm", p.winnow.Storm.Validate())
 	p.complain(own, "fallback_receiver", p.checkFallback())
 }
 

@@ -96,7 +96,8 @@ type watched struct {
 	alert  alert.Alert
 	seq    uint64
 	pageBy time.Time
-	forced bool // whatever the desk says
+	seen   time.Time // when the guard first read of it
+	forced bool      // whatever the desk says
 }
 
 // Guard watches one log. Its methods are safe for concurrent use.
@@ -105,7 +106,11 @@ type Guard struct {
 	route atomic.Pointer[Route]
 	paged atomic.Uint64
 
+	bypass atomic.Bool  // see Bypass
+	looked atomic.Int64 // when it last looked at the desk, in Unix nanoseconds
+
 	mu      sync.Mutex
+	left    []*watched // overdue, and still not paged at the last look
 	waiting map[alert.Fingerprint]*watched
 	pace    sync.Mutex
 	sent    map[string][]time.Time // raw pages of the last minute, by receiver
@@ -147,6 +152,7 @@ func (g *Guard) Run(ctx context.Context) {
 			return
 		case <-t.C:
 			g.inspect(ctx, time.Now())
+			g.looked.Store(time.Now().UnixNano())
 		}
 	}
 }
@@ -176,6 +182,7 @@ func (g *Guard) read(ctx context.Context) {
 
 func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (time.Time, error) {
 	var d frame.Decoder
+	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool { return a.Labels.Severity() >= alert.Error })
 	for {
 		m, err := r.Next()
 		if err != nil {
@@ -184,9 +191,7 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 		since = m.At.Std()
 		// A frame that cannot be read is named by the engine.
 		_, _ = d.Decode(m.Data, func(e *frame.Event) error {
-			for i := range e.Alerts {
-				g.watch(&e.Alerts[i], m.Seq, since)
-			}
+			speller.Each(e, func(a *alert.Alert) { g.watch(a, m.Seq, since) })
 			return nil
 		})
 	}
@@ -224,7 +229,7 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 	if len(g.waiting) >= MaxWatched {
 		pageBy = time.Now()
 	}
-	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy}
+	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy, seen: time.Now()}
 }
 
 // inspect lets go of what is settled and pages what is overdue.
@@ -239,12 +244,12 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 		case known && until == 0:
 			delete(g.waiting, f)
 		case known:
-			if due := until.Std().Add(grace); !due.Before(now) {
+			if due := until.Std().Add(g.patience()); !due.Before(now) {
 				w.pageBy = due
 				continue
 			}
 			overdue = append(overdue, w)
-		case !w.pageBy.After(now):
+		case g.due(w, now):
 			overdue = append(overdue, w)
 		}
 	}
@@ -257,4 +262,5 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 		wg.Go(func() { g.page(ctx, w, len(overdue)-i-1); <-places })
 	}
 	wg.Wait()
+	g.leave(overdue)
 }

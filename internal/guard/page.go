@@ -31,10 +31,10 @@ func (g *Guard) page(ctx context.Context, w *watched, others int) {
 }
 
 // PageNow pages for an alert that could not be put into the log, while its
-// sender waits. It succeeds when each receiver that the routes lead to has it.
-func (g *Guard) PageNow(ctx context.Context, a *alert.Alert) error {
-	_, err := g.send(ctx, a, 0)
-	return err
+// sender waits. It succeeds when each receiver that the routes lead to has it,
+// and returns those that have.
+func (g *Guard) PageNow(ctx context.Context, a *alert.Alert) (reached []string, err error) {
+	return g.send(ctx, a, 0)
 }
 
 // send brings an alert to its receivers and returns those that took it.

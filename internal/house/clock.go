@@ -10,6 +10,7 @@ var clocks = excuses{
 	"internal/engine":    "the one clock: it publishes ticks, and only ticks move the core",
 	"internal/guard":     "it pages when the engine does not, so it cannot ask the engine for the time",
 	"internal/access":    "bcrypt rests after a wrong password; nothing is decided by when",
+	"internal/stream":    "it waits for room on the disk; nothing is decided by when",
 	"internal/selfalert": "it tells of trouble at most once a minute, also when nothing else runs",
 	"internal/demo":      "it plays a storm at the speed of the wall clock",
 	"internal/web":       "it measures requests",

@@ -17,8 +17,10 @@ var pure = []struct{ pkg, except string }{
 	{"alert", ""},
 	{"dedupe", ""},
 	{"correlate", ""},
+	{"internal/paged", ""},
 	{"internal/wire", ""},
 	{"internal/frame", ""},
+	{"internal/ladder", ""},
 	{"ledger", "render*.go"}, // reports are written by the edge of the ledger
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
-	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
@@ -45,7 +44,18 @@ func (n *Node) sendRaw(ctx context.Context, receiver, key string, a *alert.Alert
 	}
 	message := &sinks.Message{
 		Notification: m, Key: key, Page: true,
-		Context: enrich.Context{Notes: []string{"sent as it came: nobody had decided about it in time"}},
+		Context: degraded("sent as it came: nobody had decided about it in time"),
+	}
+	return n.sendAny(ctx, receiver, message, 0)
+}
+
+// sendAny brings a message to all that stands behind a receiver and succeeds
+// when one of them took it. Without a timeout the context's deadline holds.
+func (n *Node) sendAny(ctx context.Context, receiver string, message *sinks.Message, timeout time.Duration) error {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
 	}
 	integrations := (*n.receivers.Load())[receiver]
 	answers := make(chan error, len(integrations))
@@ -72,7 +82,7 @@ func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []str
 	n.alarm.Raise(selfalert.CriticalUnheard, f.String())
 	for _, r := range receivers {
 		e := frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: f, Receiver: r}}
-		if _, err := n.stream.AppendEvents(ctx, e); err != nil {
+		if _, err := n.stream.AppendEvents(ctx, e); err != nil && !n.forward.later.add(e) {
 			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
 		}
 	}
@@ -139,91 +149,6 @@ func (n *Node) poisoned(m *stream.Message, broke error) {
 	}
 }
 
-// maxInFlight bounds the notifications that are remembered for a fallback. One
-// more is delivered all the same, but has none.
-const maxInFlight = 4096
-
-// remember keeps a notification until its last receipt.
-func (v *delivery) remember(n *correlate.Notification) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.inFlight) < maxInFlight {
-		v.inFlight[n.ID()] = n
-	}
-}
-
-// receipt is told what became of a notification at one integration.
-func (n *Node) receipt(r correlate.Receipt) {
-	v := n.delivery
-	id := r.ID()
-	v.mu.Lock()
-	sent := v.inFlight[id]
-	if r.Last {
-		delete(v.inFlight, id)
-	}
-	at := r.Receiver + "/" + r.Integration
-	mended := false
-	switch r.Outcome {
-	case correlate.Failed:
-		v.refusing[at] = true
-	case correlate.Accepted:
-		mended = v.refusing[at] && len(v.refusing) == 1
-		delete(v.refusing, at)
-	}
-	v.mu.Unlock()
-	if r.Outcome == correlate.Failed {
-		n.alarm.Raise(selfalert.SinkFailed, at+": "+r.Error)
-		n.fallBack(sent, r.Receiver)
-	}
-	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
-		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
-	}
-	if mended {
-		n.alarm.Clear(selfalert.SinkFailed)
-	}
-	n.engine.Report(r)
-}
-
-// fallBack sends what a provider refused to the fallback receiver. It does not
-// wait: it is called from the sinks themselves.
-func (n *Node) fallBack(sent *correlate.Notification, from string) {
-	to := n.current.Load().Winnow.FallbackReceiver
-	if sent == nil || to == "" || to == from || sent.Kind == correlate.Resolve {
-		return
-	}
-	v := n.delivery
-	v.mu.Lock()
-	if len(v.fallen) < maxInFlight {
-		v.fallen[from+"\xff"+sent.GroupKey] = to
-	}
-	v.mu.Unlock()
-	go v.sinks.Deliver(fallback(sent, to), enrich.Context{Notes: []string{"receiver " + from + " refuses it; sent to the fallback"}})
-}
-
-// closeFallback tells the fallback receiver that what it was told of is over.
-func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
-	key := n.Receiver + "\xff" + n.GroupKey
-	v.mu.Lock()
-	to, ok := v.fallen[key]
-	delete(v.fallen, key)
-	v.mu.Unlock()
-	if ok {
-		v.sinks.Deliver(fallback(n, to), c)
-	}
-}
-
-func fallback(n *correlate.Notification, to string) *correlate.Notification {
-	f := *n
-	f.Class = correlate.WantsResolved | correlate.FiringOnly
-	prefix := "fallback/" + n.Receiver + "/"
-	f.GroupKey, f.Keys = prefix+n.GroupKey, nil
-	for _, key := range n.Keys {
-		f.Keys = append(f.Keys, prefix+key)
-	}
-	f.Receiver = to
-	return &f
-}
-
 // watchBooks looks after what must always hold.
 func (n *Node) watchBooks(ctx context.Context) {
 	const every = 30 * time.Second
@@ -248,8 +173,10 @@ func (n *Node) watchBooks(ctx context.Context) {
 		case err != nil:
 			n.alarm.Raise(selfalert.CoreFailed, "it has not answered for "+every.String())
 		case !balanced:
+			n.steps.unbalanced.Store(true)
 			n.alarm.Raise(selfalert.BooksUnbalanced, "")
 		default:
+			n.steps.unbalanced.Store(false)
 			n.alarm.Clear(selfalert.BooksUnbalanced)
 			n.alarm.Clear(selfalert.CoreFailed)
 		}

@@ -22,13 +22,16 @@ type delivery struct {
 	pipeline atomic.Pointer[enrich.Pipeline]
 	sinks    *sinks.Dispatcher
 	turns    chan turn
+	degraded func() string // why there are no look-ups now; empty when there are
+	lookUps  atomic.Uint64 // made
+	late     atomic.Uint64 // of them, those with an enricher that was late or failed
 	quit     chan struct{}
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
-	inFlight map[string]*correlate.Notification // by ID, until their last receipt
-	fallen   map[string]string                  // receiver and key of what went to a fallback, to that
-	refusing map[string]bool                    // integrations that refused what they got last
+	inFlight map[string]*flight // by ID of their notification
+	fallen   map[uint64]string  // incidents of which something is on its way to a fallback, to that
+	refusing map[string]bool    // integrations that refused what they got last
 }
 
 type turn struct {
@@ -37,8 +40,8 @@ type turn struct {
 	found chan enrich.Context // has room for one
 }
 
-func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline) *delivery {
-	v := &delivery{sinks: d, turns: make(chan turn, maxEnriching), quit: make(chan struct{}), inFlight: map[string]*correlate.Notification{}, fallen: map[string]string{}, refusing: map[string]bool{}}
+func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline, degraded func() string) *delivery {
+	v := &delivery{sinks: d, degraded: degraded, turns: make(chan turn, maxEnriching), quit: make(chan struct{}), inFlight: map[string]*flight{}, fallen: map[uint64]string{}, refusing: map[string]bool{}}
 	v.pipeline.Store(p)
 	v.done.Go(v.run)
 	return v
@@ -48,12 +51,28 @@ func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline) *delivery {
 // then gets no receipt, and so is delivered by the next life.
 func (v *delivery) take(ctx context.Context, n *correlate.Notification, again bool) {
 	t := turn{n, again, make(chan enrich.Context, 1)}
-	p := v.pipeline.Load()
-	go func() { t.found <- p.Run(ctx, n) }()
+	if why := v.degraded(); why != "" {
+		t.found <- degraded("sent without look-ups: " + why)
+	} else {
+		p := v.pipeline.Load()
+		go func() {
+			c := p.Run(ctx, n)
+			v.lookUps.Add(1)
+			if len(c.Failed) > 0 {
+				v.late.Add(1)
+			}
+			t.found <- c
+		}()
+	}
 	select {
 	case v.turns <- t:
 	case <-v.quit:
 	}
+}
+
+// degraded is the context of what goes out as less than usual.
+func degraded(note string) enrich.Context {
+	return enrich.Context{Degraded: note, Notes: []string{note}}
 }
 
 func (v *delivery) run() {

@@ -12,6 +12,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/selfalert"
+	"github.com/winnowhq/winnow/internal/stream"
 )
 
 const (
@@ -30,10 +31,12 @@ const (
 
 // forward is the log as the doors see it. What the log does not take and must
 // be acted on goes to people while its sender waits: the sender is told that it
-// was accepted only when somebody has it.
+// was accepted only when somebody has it. It is kept, and written to the log
+// once that takes something again.
 type forward struct {
-	node *Node
-	log  ingest.Log
+	node  *Node
+	log   ingest.Log
+	later *later
 
 	down atomic.Bool // the last append failed, or the log says that the next will
 
@@ -41,20 +44,25 @@ type forward struct {
 	sent map[alert.Fingerprint]time.Time
 }
 
-func newForward(n *Node, log ingest.Log) *forward {
-	return &forward{node: n, log: log, sent: map[alert.Fingerprint]time.Time{}}
+func newForward(n *Node, log *stream.Stream) *forward {
+	f := &forward{node: n, log: log, sent: map[alert.Fingerprint]time.Time{}}
+	f.later = &later{write: log.AppendEvents}
+	return f
 }
 
 // Append implements ingest.Log.
 func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 	err := f.log.Append(ctx, b)
-	if err == nil && f.down.CompareAndSwap(true, false) {
-		f.node.alarm.Clear(selfalert.LogUnavailable)
+	if err == nil {
+		f.recovered()
 	}
 	if err == nil || !errors.Is(err, ingest.ErrUnavailable) {
 		return err
 	}
 	f.fail(err)
+	if len(b.Repeats) > 0 {
+		return err // it comes again in full
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
 	all := len(b.Quarantined) == 0
@@ -64,7 +72,7 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 			all = false // it can wait for its sender to come again
 			continue
 		}
-		all = f.page(ctx, a) && all
+		all = f.page(ctx, b, a) && all
 	}
 	if all {
 		return nil
@@ -79,8 +87,16 @@ func (f *forward) fail(err error) {
 	f.node.alarm.Raise(selfalert.LogUnavailable, err.Error())
 }
 
-// page hands on one alert; true when somebody has it.
-func (f *forward) page(ctx context.Context, a *alert.Alert) bool {
+// recovered says that the log takes alerts.
+func (f *forward) recovered() {
+	if f.down.CompareAndSwap(true, false) {
+		f.node.alarm.Clear(selfalert.LogUnavailable)
+	}
+}
+
+// page hands on one alert of a batch; true when somebody has it and it will be
+// in the log.
+func (f *forward) page(ctx context.Context, b *ingest.Batch, a *alert.Alert) bool {
 	now := time.Now()
 	f.mu.Lock()
 	at, ok := f.sent[a.Fingerprint]
@@ -88,7 +104,12 @@ func (f *forward) page(ctx context.Context, a *alert.Alert) bool {
 	if ok && now.Sub(at) < forwardMemory {
 		return true
 	}
-	if err := f.node.guard.PageNow(ctx, a); err != nil {
+	receivers, err := f.node.guard.PageNow(ctx, a)
+	if len(receivers) > 0 && !f.later.add(handedOn(b, a, receivers)...) {
+		f.node.log.Error("an alert was handed on past the log and there is no room to remember it; its sender is asked to come again", zap.Stringer("fingerprint", a.Fingerprint))
+		return false
+	}
+	if err != nil {
 		f.node.log.Error("the log takes nothing, and a critical alert could not be handed on", zap.Stringer("fingerprint", a.Fingerprint), zap.Error(err))
 		return false
 	}

@@ -38,6 +38,10 @@ const (
 	ReloadFailed                  // a configuration was not taken
 	SourceSilent                  // a source has stopped sending
 	SourceUnreadable              // a source sends what cannot be read
+	PolicyUnpages                 // a configuration took effect at a start that leaves out criticals paged before
+	DiskLow                       // little room is left for the log
+	DiskFailed                    // a write or a sync of the log failed; the process ends
+	Degraded                      // Winnow has stepped down its ladder
 	NumCauses
 )
 
@@ -52,6 +56,10 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"reload_failed", "Winnow: the configuration was not reloaded", "warning"},
 	{"source_silent", "Winnow: a source of alerts has gone silent", "critical"},
 	{"source_unreadable", "Winnow: a source sends alerts that cannot be read", "warning"},
+	{"policy_unpages", "Winnow: the configuration that was started with tells nobody of alerts that were paged before", "critical"},
+	{"disk_low", "Winnow: little room is left on the disk of the log", "warning"},
+	{"disk_failed", "Winnow: the disk failed to write; the process ends and has to be started again", "critical"},
+	{"degraded", "Winnow: it does less than usual", "warning"},
 }
 
 func (c Cause) String() string { return causes[c].name }
@@ -123,10 +131,11 @@ type Raiser struct {
 // trouble is the state of one cause. Only the newest is kept: a queue of them
 // could not grow.
 type trouble struct {
-	raised bool
-	detail string
-	told   bool // what is told is what is so
-	toldAt time.Time
+	raised   bool
+	severity string
+	detail   string
+	told     bool // what is told is what is so
+	toldAt   time.Time
 }
 
 // New returns a Raiser; Close ends it.
@@ -163,14 +172,18 @@ func (r *Raiser) Configure(c Config) {
 
 // Raise tells people of a trouble. The detail is ours, not a sender's: it must
 // hold neither payload nor secret.
-func (r *Raiser) Raise(c Cause, detail string) {
+func (r *Raiser) Raise(c Cause, detail string) { r.RaiseAs(c, causes[c].severity, detail) }
+
+// RaiseAs is Raise at another severity than the cause's own. One that changes is
+// told at once.
+func (r *Raiser) RaiseAs(c Cause, severity, detail string) {
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
 	}
 	r.mu.Lock()
 	t := &r.causes[c]
-	first := !t.raised
-	t.raised, t.detail = true, detail
+	first := !t.raised || t.severity != severity
+	t.raised, t.severity, t.detail = true, severity, detail
 	if first || time.Since(t.toldAt) >= repeatAfter {
 		t.told = false
 	}
@@ -209,6 +222,30 @@ func (r *Raiser) Raised() (out []Cause) {
 		}
 	}
 	return out
+}
+
+// Told waits until people have been told what they are to be told, or ctx ends:
+// for a process that is about to.
+func (r *Raiser) Told(ctx context.Context) {
+	const look = 50 * time.Millisecond
+	for {
+		r.mu.Lock()
+		told := true
+		for c := range NumCauses {
+			told = told && r.causes[c].told
+		}
+		r.mu.Unlock()
+		if told {
+			return
+		}
+		t := time.NewTimer(look)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
 }
 
 // Close ends telling. What is not told by then was logged.
@@ -259,7 +296,7 @@ func (r *Raiser) tellAll() bool {
 			continue
 		}
 		r.mu.Lock()
-		if now := &r.causes[c]; now.raised == t.raised {
+		if now := &r.causes[c]; now.raised == t.raised && now.severity == t.severity {
 			now.told, now.toldAt = true, time.Now()
 		}
 		r.mu.Unlock()
@@ -290,7 +327,7 @@ func (r *Raiser) tellPagerDuty(p *PagerDuty, c Cause, t *trouble) error {
 	return r.post(cmp.Or(p.URL, pagerDutyURL), "pagerduty", map[string]any{
 		"routing_key": key, "event_action": action, "dedup_key": "winnow/self/" + r.opts.Source + "/" + about.name,
 		"payload": map[string]any{
-			"summary": about.summary, "source": r.opts.Source, "severity": about.severity, "component": "winnow",
+			"summary": about.summary, "source": r.opts.Source, "severity": cmp.Or(t.severity, about.severity), "component": "winnow",
 			"custom_details": map[string]string{"cause": about.name, "detail": t.detail},
 		},
 	})
@@ -303,7 +340,7 @@ func (r *Raiser) tellWebhook(w *Webhook, c Cause, t *trouble) error {
 	}
 	about := causes[c]
 	return r.post(url, "webhook", map[string]any{
-		"cause": about.name, "summary": about.summary, "severity": about.severity, "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
+		"cause": about.name, "summary": about.summary, "severity": cmp.Or(t.severity, about.severity), "raised": t.raised, "detail": t.detail, "source": r.opts.Source,
 	})
 }
 

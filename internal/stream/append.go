@@ -23,7 +23,14 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
 	e.segment.Reset()
-	e.segment.AddAlerts(b.Source, b.Validity, b.Alerts)
+	if b.Dictionary == 0 {
+		e.segment.AddAlerts(b.Source, b.Validity, b.Alerts)
+	} else {
+		e.segment.AddDeliveries(&frame.Event{
+			Source: b.Source, Validity: b.Validity, Alerts: b.Alerts,
+			Dictionary: b.Dictionary, First: b.First, Repeats: b.Repeats, Runs: b.Runs,
+		})
+	}
 	for i := range b.Quarantined {
 		q := &b.Quarantined[i]
 		err := e.segment.Add(&frame.Event{Kind: frame.Quarantine, Quarantine: &frame.Quarantined{
@@ -43,6 +50,9 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 // NumberFrom has the next frame numbered counter at least: for a log that no
 // longer holds the last one. Nothing may be appended at the same time.
 func (s *Stream) NumberFrom(counter uint64) { s.writer.counter = max(s.writer.counter, counter) }
+
+// Stored is the sequence of the message that was stored last by this process.
+func (s *Stream) Stored() uint64 { return s.writer.stored.Load() }
 
 // AppendEvents makes events durable, all in one message, and returns its
 // sequence.

@@ -26,38 +26,52 @@ const (
 // broker is the embedded NATS server on its own folder.
 type broker struct {
 	dir    string
-	server *server.Server
+	opts   server.Options
+	server atomic.Pointer[server.Server]
 	lock   *os.File
 	logs   *brokerLogs
 }
 
-func startBroker(o *Options) (*broker, error) {
+// startBroker starts the server. What its store could not write is told to
+// failed.
+func startBroker(o *Options, failed func(error)) (*broker, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("stream: storage path: %w", err)
 	}
-	b := &broker{dir: o.Dir, logs: &brokerLogs{log: o.Logger}}
+	b := &broker{dir: o.Dir, logs: &brokerLogs{log: o.Logger, failed: failed}, opts: server.Options{
+		ServerName: "winnow", DontListen: true, JetStream: true, StoreDir: o.Dir,
+		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: o.MaxBytes + o.MaxBytes/outboxShare + 1<<20,
+		SyncAlways: true, NoSigs: true, NoSystemAccount: true, DisableJetStreamBanner: true, MaxPayload: embeddedMaxPayload,
+	}}
 	var err error
 	if b.lock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}
-	opts := &server.Options{
-		ServerName: "winnow", DontListen: true, JetStream: true, StoreDir: o.Dir,
-		JetStreamMaxMemory: embeddedMemory, JetStreamMaxStore: o.MaxBytes + o.MaxBytes/outboxShare + 1<<20,
-		SyncAlways: true, NoSigs: true, NoSystemAccount: true, DisableJetStreamBanner: true, MaxPayload: embeddedMaxPayload,
+	if err := b.boot(); err != nil {
+		return b, errors.Join(err, b.stop())
 	}
-	if b.server, err = server.NewServer(opts); err != nil {
-		return b, errors.Join(fmt.Errorf("stream: embedded NATS server: %w", err), b.stop())
+	return b, nil
+}
+
+// boot starts a server on the folder, which is ours already.
+func (b *broker) boot() error {
+	opts := b.opts // a server writes into its own
+	b.logs.fatal.Store(nil)
+	srv, err := server.NewServer(&opts)
+	if err != nil {
+		return fmt.Errorf("stream: embedded NATS server: %w", err)
 	}
-	b.server.SetLoggerV2(b.logs, false, false, false)
-	b.server.Start()
-	if !b.server.ReadyForConnections(startTimeout) {
+	b.server.Store(srv)
+	srv.SetLoggerV2(b.logs, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(startTimeout) {
 		why := "it did not become ready"
 		if msg := b.logs.fatal.Load(); msg != nil {
 			why = *msg // Start reports nothing itself
 		}
-		return b, errors.Join(fmt.Errorf("stream: embedded NATS server on %s: %s", o.Dir, why), b.stop())
+		return fmt.Errorf("stream: embedded NATS server on %s: %s", b.dir, why)
 	}
-	return b, nil
+	return nil
 }
 
 // lockDir keeps a second process out: the server itself would open the same
@@ -90,32 +104,52 @@ func (b *broker) markProvisioned() error {
 }
 
 func (b *broker) health() error {
-	if h := b.server.Healthz(nil); h.Status != "ok" {
+	if h := b.server.Load().Healthz(nil); h.Status != "ok" {
 		return fmt.Errorf("stream: embedded NATS server: %s %s", h.Status, h.Error)
 	}
 	return nil
 }
 
-func (b *broker) stop() error {
-	if b.server != nil {
-		b.server.Shutdown()
-		b.server.WaitForShutdown()
+// halt ends the server; the folder stays ours.
+func (b *broker) halt() {
+	if srv := b.server.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
 	}
+}
+
+func (b *broker) stop() error {
+	b.halt()
 	return b.lock.Close() // gives up the lock
 }
 
 // brokerLogs passes the server's log on, and keeps what it calls fatal: it
-// says there why it does not start, and then goes on.
+// says there why it does not start, and then goes on. What its store could not
+// write it says nowhere else: who publishes gets no answer.
 type brokerLogs struct {
-	log   *zap.Logger
-	fatal atomic.Pointer[string]
+	log    *zap.Logger
+	fatal  atomic.Pointer[string]
+	failed func(error)
 }
 
 func (l *brokerLogs) Noticef(format string, v ...any) { l.write(zap.DebugLevel, format, v) }
-func (l *brokerLogs) Warnf(format string, v ...any)   { l.write(zap.WarnLevel, format, v) }
-func (l *brokerLogs) Errorf(format string, v ...any)  { l.write(zap.ErrorLevel, format, v) }
-func (l *brokerLogs) Debugf(string, ...any)           {}
-func (l *brokerLogs) Tracef(string, ...any)           {}
+
+func (l *brokerLogs) Warnf(format string, v ...any) {
+	l.write(zap.WarnLevel, format, v)
+	if err := writeError(format, v); err != nil {
+		l.failed(err)
+	}
+}
+
+func (l *brokerLogs) Errorf(format string, v ...any) {
+	l.write(zap.ErrorLevel, format, v)
+	if err := writeError(format, v); err != nil {
+		l.failed(err)
+	}
+}
+
+func (l *brokerLogs) Debugf(string, ...any) {}
+func (l *brokerLogs) Tracef(string, ...any) {}
 
 func (l *brokerLogs) Fatalf(format string, v ...any) {
 	msg := fmt.Sprintf(format, v...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,48 +24,79 @@ type Message struct {
 	Data []byte
 }
 
-// Reader reads a stream in order.
+// Reader reads a stream in order. When the embedded server starts anew it goes
+// on behind the last message that it returned.
 type Reader struct {
-	it   jetstream.MessagesContext
+	s    *Stream
 	name string
+	quit chan struct{} // closed by Close
+
+	mu     sync.Mutex
+	cfg    jetstream.OrderedConsumerConfig
+	it     jetstream.MessagesContext // nil when there is no server
+	closed bool
 }
 
 // ReadLog reads the log from the message with sequence from on.
 func (s *Stream) ReadLog(ctx context.Context, from uint64) (*Reader, error) {
-	return s.read(ctx, logName, from)
+	return s.read(ctx, logName, bySequence(from))
 }
 
 // ReadLogSince reads the log from the first message that was stored at a time or
 // after it.
 func (s *Stream) ReadLogSince(ctx context.Context, since time.Time) (*Reader, error) {
-	return s.consume(ctx, logName, jetstream.OrderedConsumerConfig{
+	return s.read(ctx, logName, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	})
 }
 
 // ReadOutbox reads the outbox from the record with sequence from on.
 func (s *Stream) ReadOutbox(ctx context.Context, from uint64) (*Reader, error) {
-	return s.read(ctx, outboxName, from)
+	return s.read(ctx, outboxName, bySequence(from))
 }
 
-func (s *Stream) read(ctx context.Context, name string, from uint64) (*Reader, error) {
-	return s.consume(ctx, name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
-	})
+func bySequence(from uint64) jetstream.OrderedConsumerConfig {
+	return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1)}
 }
 
-func (s *Stream) consume(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig) (*Reader, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	c, err := s.js.OrderedConsumer(ctx, name, cfg)
+func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig) (*Reader, error) {
+	r := &Reader{s: s, name: name, quit: make(chan struct{}), cfg: cfg}
+	l, err := s.linked()
+	if err == nil {
+		err = r.begin(ctx, l)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: begin to read: %w", name, err)
+	}
+	s.mu.Lock()
+	s.readers[r] = struct{}{}
+	s.mu.Unlock()
+	return r, nil
+}
+
+// begin asks a server for the messages from cfg on.
+func (r *Reader) begin(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	r.mu.Lock()
+	cfg := r.cfg
+	r.mu.Unlock()
+	c, err := l.js.OrderedConsumer(ctx, r.name, cfg)
+	if err != nil {
+		return err
 	}
 	it, err := c.Messages(jetstream.PullMaxBytes(readAhead))
 	if err != nil {
-		return nil, fmt.Errorf("%s: begin to read: %w", name, err)
+		return err
 	}
-	return &Reader{it, name}, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		it.Stop()
+		return ErrClosed
+	}
+	r.it = it
+	return nil
 }
 
 // ErrClosed is what Next returns once the reader is closed.
@@ -72,19 +104,92 @@ var ErrClosed = errors.New("stream: reader closed")
 
 // Next waits for the next message.
 func (r *Reader) Next() (Message, error) {
-	msg, err := r.it.Next()
-	if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-		return Message{}, ErrClosed
+	for {
+		r.mu.Lock()
+		it, closed := r.it, r.closed
+		r.mu.Unlock()
+		if closed {
+			return Message{}, ErrClosed
+		}
+		if it == nil {
+			if err := r.resume(); err != nil {
+				return Message{}, err
+			}
+			continue
+		}
+		msg, err := it.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && r.stopped(it) {
+			continue
+		}
+		if err != nil {
+			return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
+		}
+		r.mu.Lock()
+		r.cfg = bySequence(meta.Sequence.Stream + 1)
+		r.mu.Unlock()
+		return Message{Seq: meta.Sequence.Stream, At: alert.TimeOf(meta.Timestamp), Data: msg.Data()}, nil
 	}
-	if err != nil {
-		return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
+}
+
+// stopped notes that an iterator has ended; false when nobody asked it to.
+func (r *Reader) stopped(it jetstream.MessagesContext) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.it == it && !r.closed {
+		return false
 	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
+	return true
+}
+
+// resume waits for a server and goes on reading there.
+func (r *Reader) resume() error {
+	for {
+		l, changed := r.s.await()
+		if l != nil {
+			err := r.begin(context.Background(), l)
+			if err == nil || errors.Is(err, ErrClosed) {
+				return err
+			}
+			return fmt.Errorf("%s: go on reading: %w", r.name, err)
+		}
+		select {
+		case <-changed:
+		case <-r.quit:
+			return ErrClosed
+		}
 	}
-	return Message{Seq: meta.Sequence.Stream, At: alert.TimeOf(meta.Timestamp), Data: msg.Data()}, nil
+}
+
+// suspend ends reading from a server that is about to stop.
+func (r *Reader) suspend() {
+	r.mu.Lock()
+	it := r.it
+	r.it = nil
+	r.mu.Unlock()
+	if it != nil {
+		it.Stop()
+	}
 }
 
 // Close ends reading; a Next under way returns ErrClosed.
-func (r *Reader) Close() { r.it.Stop() }
+func (r *Reader) Close() {
+	r.mu.Lock()
+	first := !r.closed
+	r.closed = true
+	it := r.it
+	r.mu.Unlock()
+	if !first {
+		return
+	}
+	close(r.quit)
+	if it != nil {
+		it.Stop()
+	}
+	r.s.mu.Lock()
+	delete(r.s.readers, r)
+	r.s.mu.Unlock()
+}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +19,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
-	"github.com/winnowhq/winnow/internal/frame"
 )
 
 const (
@@ -44,6 +44,10 @@ type Options struct {
 	MaxBytes int64
 	MaxAge   time.Duration
 
+	// Space says how much room the file system of a folder has and how large it
+	// is, in bytes. Nil asks the system.
+	Space func(dir string) (free, size uint64, err error)
+
 	Logger *zap.Logger
 }
 
@@ -58,14 +62,27 @@ const (
 
 // Stream is an open log and outbox.
 type Stream struct {
+	opts   Options
 	log    *zap.Logger
 	broker *broker // nil for an external cluster
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	lg, ob jetstream.Stream
+	store  store   // how the embedded server's store fares
+
+	mu      sync.Mutex
+	link    *link         // nil while the embedded server starts anew
+	changed chan struct{} // closed when link changes, or at Close
+	closed  bool
+	readers map[*Reader]struct{}
 
 	writer     *writer
 	maxPayload int
+	watching   sync.WaitGroup
+}
+
+// link is one connection to a server, and what stands there.
+type link struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	lg, ob jetstream.Stream
 }
 
 // Open starts the embedded server, or connects to a cluster, and finds or makes
@@ -80,62 +97,71 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	if o.MaxAge == 0 {
 		o.MaxAge = defaultMaxAge
 	}
-	s := &Stream{log: o.Logger}
-	if err := s.open(ctx, &o); err != nil {
+	if o.Space == nil {
+		o.Space = space
+	}
+	s := &Stream{opts: o, log: o.Logger, changed: make(chan struct{}), readers: map[*Reader]struct{}{}, store: store{wake: make(chan struct{}, 1), broke: make(chan struct{})}}
+	if err := s.open(ctx); err != nil {
 		s.shut()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Stream) open(ctx context.Context, o *Options) (err error) {
+func (s *Stream) open(ctx context.Context) (err error) {
+	o := &s.opts
 	switch {
 	case o.URL != "" && o.Dir != "":
 		return errors.New("stream: give a storage path or a NATS URL, not both")
-	case o.URL != "":
-		err = s.connect(o)
-	case o.Dir != "":
-		err = s.embed(o)
-	default:
+	case o.URL == "" && o.Dir == "":
 		return errors.New("stream: neither a storage path nor a NATS URL is set")
+	case o.Dir != "":
+		if s.broker, err = startBroker(o, s.storeFailed); err != nil {
+			return err
+		}
+	}
+	l, err := s.connect(ctx)
+	if l != nil {
+		s.setLink(l)
 	}
 	if err != nil {
 		return err
 	}
-	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
-		return fmt.Errorf("stream: %w", err)
-	}
-	s.maxPayload = int(s.nc.MaxPayload())
+	s.maxPayload = int(l.nc.MaxPayload())
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if err := s.streams(ctx, o); err != nil {
+	if s.writer, err = newWriter(ctx, s, l); err != nil {
 		return err
 	}
-	s.writer, err = newWriter(ctx, s)
-	return err
+	if s.broker != nil {
+		s.lookAtSpace()
+		s.watching.Go(s.watch)
+	}
+	return nil
 }
 
-func (s *Stream) connect(o *Options) (err error) {
+// connect reaches the server and finds the streams. What it returns beside an
+// error has a connection to close.
+func (s *Stream) connect(ctx context.Context) (*link, error) {
+	o := &s.opts
 	opts := []nats.Option{nats.Name("winnow"), nats.MaxReconnects(-1), nats.ErrorHandler(s.asyncError)}
 	if o.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
-	if s.nc, err = nats.Connect(o.URL, opts...); err != nil {
-		return fmt.Errorf("stream: connect to NATS: %w", err)
+	if s.broker != nil {
+		opts = append(opts, nats.InProcessServer(s.broker.server.Load()))
 	}
-	return nil
-}
-
-func (s *Stream) embed(o *Options) (err error) {
-	if s.broker, err = startBroker(o); err != nil {
-		return err
-	}
-	s.nc, err = nats.Connect("", nats.InProcessServer(s.broker.server), nats.Name("winnow"),
-		nats.MaxReconnects(-1), nats.ErrorHandler(s.asyncError))
+	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
-		return fmt.Errorf("stream: connect to the embedded NATS server: %w", err)
+		return nil, fmt.Errorf("stream: connect to NATS: %w", err)
 	}
-	return nil
+	l := &link{nc: nc}
+	if l.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
+		return l, fmt.Errorf("stream: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return l, s.streams(ctx, l)
 }
 
 func (s *Stream) asyncError(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -145,7 +171,8 @@ func (s *Stream) asyncError(_ *nats.Conn, _ *nats.Subscription, err error) {
 // streams finds both streams. It makes them only where there never were any: a
 // stream that has gone missing from a store that had it is a loss to look into,
 // not a reason to begin anew.
-func (s *Stream) streams(ctx context.Context, o *Options) (err error) {
+func (s *Stream) streams(ctx context.Context, l *link) (err error) {
+	o := &s.opts
 	base := jetstream.StreamConfig{
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, MaxAge: o.MaxAge,
 		Replicas: max(o.Replicas, 1), DenyDelete: true, Duplicates: 100 * time.Millisecond,
@@ -156,10 +183,10 @@ func (s *Stream) streams(ctx context.Context, o *Options) (err error) {
 	lg.Description = "Winnow: everything that decides, in order"
 	ob.Name, ob.Subjects, ob.Discard, ob.MaxBytes = outboxName, []string{"winnow.outbox.*"}, jetstream.DiscardNew, o.MaxBytes/outboxShare
 	ob.Description = "Winnow: what was decided"
-	if s.lg, err = s.findOrMake(ctx, lg); err != nil {
+	if l.lg, err = s.findOrMake(ctx, l.js, lg); err != nil {
 		return err
 	}
-	if s.ob, err = s.findOrMake(ctx, ob); err != nil {
+	if l.ob, err = s.findOrMake(ctx, l.js, ob); err != nil {
 		return err
 	}
 	if s.broker != nil {
@@ -168,10 +195,10 @@ func (s *Stream) streams(ctx context.Context, o *Options) (err error) {
 	return nil
 }
 
-func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	st, err := s.js.Stream(ctx, cfg.Name)
+func (s *Stream) findOrMake(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	st, err := js.Stream(ctx, cfg.Name)
 	if err == nil {
-		return s.adjust(ctx, st, &cfg)
+		return s.adjust(ctx, js, st, &cfg)
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("stream %s: look up: %w", cfg.Name, err)
@@ -179,7 +206,7 @@ func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (je
 	if s.broker != nil && s.broker.provisioned() {
 		return nil, fmt.Errorf("stream %s is missing from %s, which had it: the store is damaged; copy the folder aside before anything else, then start with an empty one to accept alerts again", cfg.Name, s.broker.dir)
 	}
-	if st, err = s.js.CreateStream(ctx, cfg); err != nil {
+	if st, err = js.CreateStream(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("stream %s: create: %w", cfg.Name, err)
 	}
 	return st, nil
@@ -187,7 +214,7 @@ func (s *Stream) findOrMake(ctx context.Context, cfg jetstream.StreamConfig) (je
 
 // adjust brings the limits of a stream up to date. A stream of somebody else's
 // cluster is theirs to change; where it differs, the log says so.
-func (s *Stream) adjust(ctx context.Context, st jetstream.Stream, want *jetstream.StreamConfig) (jetstream.Stream, error) {
+func (s *Stream) adjust(ctx context.Context, js jetstream.JetStream, st jetstream.Stream, want *jetstream.StreamConfig) (jetstream.Stream, error) {
 	have := st.CachedInfo().Config
 	if have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.Replicas == want.Replicas {
 		return st, nil
@@ -198,7 +225,7 @@ func (s *Stream) adjust(ctx context.Context, st jetstream.Stream, want *jetstrea
 		return st, nil
 	}
 	have.MaxBytes, have.MaxAge, have.Replicas = want.MaxBytes, want.MaxAge, want.Replicas
-	st, err := s.js.UpdateStream(ctx, have)
+	st, err := js.UpdateStream(ctx, have)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: change its limits: %w", want.Name, err)
 	}
@@ -214,10 +241,22 @@ type Extent struct {
 }
 
 // Log says what the log holds now.
-func (s *Stream) Log(ctx context.Context) (Extent, error) { return extent(ctx, s.lg) }
+func (s *Stream) Log(ctx context.Context) (Extent, error) {
+	l, err := s.linked()
+	if err != nil {
+		return Extent{}, err
+	}
+	return extent(ctx, l.lg)
+}
 
 // Outbox says what the outbox holds now.
-func (s *Stream) Outbox(ctx context.Context) (Extent, error) { return extent(ctx, s.ob) }
+func (s *Stream) Outbox(ctx context.Context) (Extent, error) {
+	l, err := s.linked()
+	if err != nil {
+		return Extent{}, err
+	}
+	return extent(ctx, l.ob)
+}
 
 func extent(ctx context.Context, st jetstream.Stream) (Extent, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -233,84 +272,16 @@ func extent(ctx context.Context, st jetstream.Stream) (Extent, error) {
 	return e, nil
 }
 
-// ErrFenced says that another process has written to the outbox: it owns the
-// shard now, and this one must stop.
-var ErrFenced = errors.New("stream: another process owns this shard")
-
-// LastCommit returns the newest commit record, its counter and its sequence in
-// the outbox; nil and zeros when there is none.
-func (s *Stream) LastCommit(ctx context.Context) (c *frame.Commit, counter, seq uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	msg, err := s.ob.GetLastMsgForSubject(ctx, outboxSubject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, 0, 0, nil
-	}
-	if err != nil {
-		return nil, 0, 0, fmt.Errorf("outbox: last commit: %w", err)
-	}
-	if counter, c, err = frame.DecodeCommit(msg.Data); err != nil {
-		return nil, 0, 0, fmt.Errorf("outbox: commit at %d: %w", msg.Sequence, err)
-	}
-	return c, counter, msg.Sequence, nil
-}
-
-// FindCommit finds the first record, up to the one with sequence last, that
-// reaches message input of the log or beyond; last+1 when there is none.
-func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, error) {
-	held, err := s.Outbox(ctx)
-	if err != nil {
-		return 0, err
-	}
-	lo, hi := held.First, last+1
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		msg, err := s.ob.GetMsg(ctx, mid)
-		if err != nil {
-			return 0, fmt.Errorf("outbox: record %d: %w", mid, err)
-		}
-		_, c, err := frame.DecodeCommit(msg.Data)
-		if err != nil {
-			return held.First, nil // damaged: its reader will name it; read them all
-		}
-		if c.Input >= input || c.Input+1 == input && c.Partial > 0 {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo, nil
-}
-
-// Commit writes an encoded commit record, provided that the last one is at
-// sequence after; else ErrFenced. It returns the record's sequence.
-func (s *Stream) Commit(ctx context.Context, record []byte, after uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: outboxSubject, Data: record},
-		jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithRetryAttempts(0))
-	if err == nil {
-		return ack.Sequence, nil
-	}
-	if wrongSequence(err) {
-		return 0, fmt.Errorf("%w: commit after %d: %w", ErrFenced, after, err)
-	}
-	return 0, fmt.Errorf("outbox: commit after %d: %w", after, err)
-}
-
-// wrongSequence reports whether the server refused a message because another
-// one stands where it was to stand behind.
-func wrongSequence(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
-}
-
 // MaxRecord is the largest commit record that the server takes, in bytes.
 func (s *Stream) MaxRecord() int { return s.maxPayload - 4096 } // room for headers
 
 // Health says what keeps the stream from taking messages; nil when nothing does.
 func (s *Stream) Health() error {
-	if !s.nc.IsConnected() {
+	l, err := s.taking()
+	if err != nil {
+		return err
+	}
+	if !l.nc.IsConnected() {
 		return errors.New("stream: not connected to NATS")
 	}
 	if s.broker != nil {
@@ -322,6 +293,11 @@ func (s *Stream) Health() error {
 // Close stops taking appends, lets what is under way finish, and stops the
 // embedded server.
 func (s *Stream) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.store.poke()
+	s.watching.Wait() // it may be starting the server anew
 	if s.writer != nil {
 		s.writer.close()
 	}
@@ -329,8 +305,14 @@ func (s *Stream) Close() error {
 }
 
 func (s *Stream) shut() (err error) {
-	if s.nc != nil {
-		s.nc.Close()
+	s.mu.Lock()
+	s.closed = true
+	l := s.link
+	s.link = nil
+	s.tellChanged()
+	s.mu.Unlock()
+	if l != nil {
+		l.nc.Close()
 	}
 	if s.broker != nil {
 		err = s.broker.stop()

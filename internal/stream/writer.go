@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,12 +28,16 @@ const maxOvertaken = 3
 // time; what arrives meanwhile goes into the next. There is no timer in it.
 type writer struct {
 	s       *Stream
+	link    *link // of the last attempt
 	waiting chan request
 	quit    chan struct{}
 	done    sync.WaitGroup
 	counter uint64 // of the next frame
 	last    uint64 // sequence of the last frame in the log
 	doubt   bool   // whether counter and last are right: an answer was lost
+
+	failures atomic.Uint64 // frames in a row that were not stored
+	stored   atomic.Uint64 // last, for others to read
 
 	segments [][]byte
 	answers  []chan answer
@@ -49,8 +54,8 @@ type answer struct {
 	err error
 }
 
-func newWriter(ctx context.Context, s *Stream) (*writer, error) {
-	w := &writer{s: s, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+func newWriter(ctx context.Context, s *Stream, l *link) (*writer, error) {
+	w := &writer{s: s, link: l, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
 	if err := w.resync(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +65,7 @@ func newWriter(ctx context.Context, s *Stream) (*writer, error) {
 
 // resync learns the next frame's number from the last frame in the log.
 func (w *writer) resync(ctx context.Context) error {
-	msg, err := w.s.lg.GetLastMsgForSubject(ctx, logSubject)
+	msg, err := w.link.lg.GetLastMsgForSubject(ctx, logSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		w.counter, w.last = max(w.counter, 1), 0
 		return nil
@@ -75,6 +80,7 @@ func (w *writer) resync(ctx context.Context) error {
 		counter = w.counter
 	}
 	w.counter, w.last = counter+1, msg.Sequence
+	w.stored.Store(w.last)
 	return nil
 }
 
@@ -144,12 +150,15 @@ func (w *writer) publish() {
 	var a answer
 	for try := 0; ; try++ {
 		if a.seq, a.err = w.store(); a.err == nil {
+			w.failures.Store(0)
 			break
 		}
 		// Behind somebody else's message: it is the frame before this one, whose
 		// answer was lost. This one has not been stored.
 		if !wrongSequence(a.err) || try == maxOvertaken {
-			w.s.log.Error("appending to the log failed", zap.Error(a.err))
+			if w.failures.Add(1) == 1 { // its senders say the rest
+				w.s.log.Error("appending to the log failed", zap.Error(a.err))
+			}
 			a.err = fmt.Errorf("log: append: %w: %w", ingest.ErrUnavailable, a.err)
 			break
 		}
@@ -163,19 +172,30 @@ func (w *writer) publish() {
 func (w *writer) store() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
+	l, err := w.s.taking()
+	if err != nil {
+		return 0, err
+	}
+	if l != w.link {
+		w.link, w.doubt = l, true
+	}
 	if w.doubt {
 		if err := w.resync(ctx); err != nil {
 			return 0, fmt.Errorf("whether the last one was stored is not known: %w", err)
 		}
 	}
 	w.frame = frame.Append(w.frame[:0], w.counter, w.segments...)
-	ack, err := w.s.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
+	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
 		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
+	if err == nil {
+		err = w.s.Broken() // whatever the server says, nothing is accepted any more
+	}
 	if w.doubt = err != nil; w.doubt {
 		return 0, err
 	}
 	w.counter++
 	w.last = ack.Sequence
+	w.stored.Store(ack.Sequence)
 	return ack.Sequence, nil
 }
 

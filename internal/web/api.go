@@ -44,7 +44,8 @@ type Incident struct {
 	Severity string            `json:"severity"` // the highest paged; "unset" before the first page
 	Pages    uint32            `json:"pages"`
 	OpenedAt time.Time         `json:"opened_at"`
-	NextAt   time.Time         `json:"next_at"` // when it is looked at next
+	NextAt   time.Time         `json:"next_at"`         // when it is looked at next
+	Storm    uint64            `json:"storm,omitempty"` // alerts that came too many at once for groups of their own
 }
 
 func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
@@ -59,6 +60,9 @@ func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
 			ID: correlate.IncidentName(v.Incident), Receiver: v.Receiver, Labels: labelMap(v.Labels), GroupKey: v.GroupKey,
 			Severity: v.Severity.String(), Pages: v.Pages, OpenedAt: v.OpenedAt.Std(), NextAt: v.NextAt.Std(),
 		})
+		if v.Storm != nil {
+			out[i].Storm = v.Storm.Joined
+		}
 	}
 	writeJSON(w, out)
 }
@@ -114,7 +118,7 @@ func explainAlert(w *bytes.Buffer, sh *engine.Shard, f alert.Fingerprint) (bool,
 	if len(rows) == 0 && len(views) == 0 {
 		return false, nil
 	}
-	o := ledger.ExplainOptions{Older: older, LabelsOf: labelsOf(sh)}
+	o := ledger.ExplainOptions{Older: older, Degraded: sh.Ledger.Degraded(), LabelsOf: labelsOf(sh)}
 	if len(views) > 0 {
 		o.Labels, o.Deliveries = views[0].Labels, views[0].Deliveries
 		if len(views[0].Incidents) > 0 {
@@ -130,7 +134,7 @@ func explainIncident(w *bytes.Buffer, sh *engine.Shard, n uint64) (bool, error) 
 	if len(rows) == 0 && s == nil {
 		return false, nil
 	}
-	return true, ledger.ExplainIncident(w, rows, ledger.ExplainOptions{Older: older, Incident: s, LabelsOf: labelsOf(sh)})
+	return true, ledger.ExplainIncident(w, rows, ledger.ExplainOptions{Older: older, Incident: s, Degraded: sh.Ledger.Degraded(), LabelsOf: labelsOf(sh)})
 }
 
 func summary(sh *engine.Shard, n uint64) *ledger.IncidentSummary {
@@ -169,12 +173,22 @@ type Status struct {
 	LogLag     uint64    `json:"log_lag"`
 	LiveAlerts int       `json:"live_alerts"`
 	Incidents  int       `json:"open_incidents"`
+	Reload     *Reload   `json:"reload,omitempty"` // the last attempt of this life
+
+	Ladder Ladder `json:"ladder"`
+}
+
+// Ladder is how much of its work Winnow does.
+type Ladder struct {
+	Level string    `json:"level"` // L0 is all of it
+	Cause string    `json:"cause,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
-	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted()}
-	if !st.Ready {
+	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted(), Reload: s.reloaded.Load(), Ladder: s.ladder()}
+	if _, shed := s.shed(); !st.Ready || shed { // whatever holds the shard up, this is answered
 		st.LogSeq = s.opts.Engine.Stats().Applied.Load()
 		s.lag(r, &st)
 		writeJSON(w, st)

@@ -1,0 +1,222 @@
+//go:build disk
+
+package disk
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/winnowhq/winnow/sinks/sinktest"
+)
+
+// patience is for what should take seconds on an idle machine.
+const patience = 60 * time.Second
+
+// site is a Winnow on a disk, with a pager and somebody who hears its
+// self-alerts.
+type site struct {
+	t     *testing.T
+	store string
+	conf  string
+	bin   string
+	pager *sinktest.PagerDuty
+
+	cmd  *exec.Cmd
+	out  *output
+	done chan struct{}
+	err  error
+	url  string
+
+	mu     sync.Mutex
+	causes map[string]bool // of self-alerts that were told
+}
+
+func newSite(t *testing.T, store string) *site {
+	t.Helper()
+	s := &site{t: t, store: store, pager: sinktest.NewPagerDuty(), causes: map[string]bool{}}
+	dir := t.TempDir()
+	s.bin = filepath.Join(dir, "winnow")
+	if out, err := exec.Command("go", "build", "-o", s.bin, "../../cmd/winnow").CombinedOutput(); err != nil {
+		t.Fatalf("build winnow: %v\n%s", err, out)
+	}
+	pager, self := httptest.NewServer(s.pager), httptest.NewServer(http.HandlerFunc(s.hear))
+	t.Cleanup(pager.Close)
+	t.Cleanup(self.Close)
+	s.write(filepath.Join(dir, "self.url"), self.URL)
+	s.conf = filepath.Join(dir, "winnow.yml")
+	s.write(s.conf, fmt.Sprintf(`
+route: {receiver: oncall, group_by: [alertname], group_wait: 1s, group_interval: 1s}
+receivers:
+  - name: oncall
+    pagerduty_configs: [{routing_key: 0123456789abcdef0123456789abcdef, url: '%s/v2/enqueue'}]
+winnow: {self_alert: {webhook: {url_file: self.url}}}
+`, pager.URL))
+	s.start()
+	return s
+}
+
+func (s *site) write(path, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) hear(_ http.ResponseWriter, r *http.Request) {
+	var told struct {
+		Cause  string
+		Raised bool
+	}
+	if json.NewDecoder(r.Body).Decode(&told) == nil && told.Raised {
+		s.mu.Lock()
+		s.causes[told.Cause] = true
+		s.mu.Unlock()
+	}
+}
+
+func (s *site) told(cause string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.causes[cause]
+}
+
+var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\d+)`)
+
+func (s *site) start() {
+	s.t.Helper()
+	s.out, s.done = &output{}, make(chan struct{})
+	out, done := s.out, s.done
+	s.cmd = exec.Command(s.bin, "serve", "--config.file", s.conf, "--storage.path", s.store, "--storage.max-bytes", fmt.Sprint(1<<30), "--web.listen-address", "127.0.0.1:0")
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := s.cmd
+	go func() { s.err = cmd.Wait(); close(done) }()
+	s.t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-done
+		if s.t.Failed() {
+			s.t.Logf("winnow said:\n%s", out.tail())
+		}
+	})
+	s.eventually("winnow is ready", func() error {
+		m := listening.FindStringSubmatch(out.String())
+		if m == nil {
+			return errors.New("it does not say where it listens")
+		}
+		s.url = "http://" + m[1]
+		_, err := s.get("/-/ready")
+		return err
+	})
+}
+
+func (s *site) get(path string) (string, error) {
+	resp, err := http.Get(s.url + path)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", path, resp.Status, b)
+	}
+	return string(b), err
+}
+
+// post sends one alert as Prometheus does and returns the answer's code; 0 when
+// there was none.
+func (s *site) post(name, severity, note string) int {
+	body, err := json.Marshal([]map[string]any{{
+		"labels": map[string]string{"alertname": name, "severity": severity}, "annotations": map[string]string{"note": note},
+	}})
+	if err != nil {
+		s.t.Error(err)
+		return 0
+	}
+	client := http.Client{Timeout: 15 * time.Second}
+	resp, err := client.Post(s.url+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body) // the code is all that is asked for
+	return resp.StatusCode
+}
+
+var names = regexp.MustCompile(`\b(Before|During)\d+\b`)
+
+// paged is the set of alert names that the pager was told of.
+func (s *site) paged() map[string]bool {
+	out := map[string]bool{}
+	for _, e := range s.pager.Events() {
+		for _, name := range names.FindAllString(e.Summary, -1) {
+			out[name] = out[name] || e.Action == "trigger"
+		}
+	}
+	return out
+}
+
+// unheard lists which of the accepted alerts no page has told of.
+func (s *site) unheard(accepted []string) (out []string) {
+	paged := s.paged()
+	for _, name := range accepted {
+		if !paged[name] {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (s *site) eventually(what string, f func() error) {
+	s.t.Helper()
+	deadline := time.After(patience)
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			s.t.Fatalf("%s: not within %s: %v", what, patience, err)
+		}
+	}
+}
+
+// output keeps what a process writes.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) tail() string {
+	s := o.String()
+	return s[max(0, len(s)-16<<10):]
+}

@@ -9,6 +9,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
+SHAPES    ?= .
 ARGS      ?= serve
 
 # Of the suites that are run by number: how many kills, from which seed, and
@@ -137,8 +138,20 @@ disk: ## the built binary on a disk that fills up and on one that fails; needs r
 	cat "$$figures"
 
 .PHONY: bench
-bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each
-	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
+bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each, SHAPES a pattern of whole-server loads
+	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; go run ./benchmarks/server -shapes '$(SHAPES)'; } | go run ./benchmarks/table
+
+.PHONY: gate
+gate: ## what an alert costs against benchmarks/baseline.json
+	go run ./benchmarks/gate
+
+.PHONY: baseline
+baseline: ## record what an alert costs now, for a reason: WHY="..."
+	go run ./benchmarks/gate -update -why '$(WHY)'
+
+.PHONY: profile
+profile: ## where the server's CPU time goes under load, to dist/profiles
+	go run ./benchmarks/profile
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it

@@ -1,22 +1,16 @@
 package benchmarks
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/benchmarks/stage"
 	"github.com/winnowhq/winnow/ingest"
-	"github.com/winnowhq/winnow/internal/config"
-	"github.com/winnowhq/winnow/internal/engine"
-	"github.com/winnowhq/winnow/internal/node"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -89,71 +83,39 @@ func BenchmarkLine(b *testing.B) {
 }
 
 func benchmarkLine(b *testing.B, source string, alerts, senders int) {
-	c, err := config.Parse("benchmark", []byte(policyText))
+	w, err := stage.StartWhole(b.Context(), b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
-	n, err := node.Start(b.Context(), node.Options{
-		Load: func() (*config.Config, error) { return c, nil }, Stream: stream.Options{Dir: b.TempDir()},
-		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.example.org"},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer n.Stop()
-	<-n.Ready()
-	path := "/ingest/" + source
+	defer w.Stop()
 	ends := time.Now().Add(24 * time.Hour)
 	const together = 256
 	for i := 0; i < resent; i += together {
-		post(b, n.Handler(), path, body(source, i, i+together, ends))
+		if err := w.Post(source, stage.Body(source, i, i+together, ends), together); err != nil {
+			b.Fatal(err)
+		}
 	}
-	drain(b, n, resent)
+	if err := w.Drain(b.Context()); err != nil {
+		b.Fatal(err)
+	}
 	bodies := make([][]byte, resent/alerts)
 	for i := range bodies {
-		bodies[i] = body(source, i*alerts, (i+1)*alerts, ends)
+		bodies[i] = stage.Body(source, i*alerts, (i+1)*alerts, ends)
 	}
 
-	var next, posted atomic.Int64
+	var next atomic.Int64
 	b.ReportAllocs()
 	runtime.GC()
 	cpu := cpuTime(b)
 	each(b, senders, func() {
-		post(b, n.Handler(), path, bodies[int(next.Add(1))%len(bodies)])
-		posted.Add(1)
+		if err := w.Post(source, bodies[int(next.Add(1))%len(bodies)], alerts); err != nil {
+			b.Error(err)
+		}
 	})
-	drain(b, n, resent+int(posted.Load())*alerts)
+	if err := w.Drain(context.WithoutCancel(b.Context())); err != nil {
+		b.Fatal(err)
+	}
 	b.StopTimer()
 	perAlert(b, alerts)
 	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N)/float64(alerts), "cpu-ns/alert")
-}
-
-func post(b *testing.B, h http.Handler, path string, body []byte) {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)))
-	if w.Code != http.StatusOK {
-		b.Errorf("POST %s: %d %s", path, w.Code, w.Body)
-	}
-}
-
-// drain waits until the accounts hold so many deliveries, all but the first of
-// each alert repeats.
-func drain(b *testing.B, n *node.Node, deliveries int) {
-	poll := time.NewTicker(200 * time.Microsecond)
-	defer poll.Stop()
-	deadline := time.After(time.Minute)
-	for {
-		var got uint64
-		if err := n.Engine().Query(b.Context(), func(s *engine.Shard) { got = s.Ledger.Totals().Deliveries }); err != nil {
-			b.Fatal(err)
-		}
-		if got == uint64(deliveries) {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-deadline:
-			b.Fatalf("the accounts hold %d deliveries, %d were sent", got, deliveries)
-		}
-	}
 }

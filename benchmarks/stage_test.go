@@ -9,21 +9,17 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/benchmarks/load"
+	"github.com/winnowhq/winnow/benchmarks/shape"
+	"github.com/winnowhq/winnow/benchmarks/stage"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/dedupe"
 	"github.com/winnowhq/winnow/ingest"
-	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/frame"
-	"github.com/winnowhq/winnow/ledger"
 )
 
-const (
-	seed     = 1
-	perGroup = 25
-	live     = 100_000 // alerts known, where the table's size matters
-)
+const live = 100_000 // alerts known, where the table's size matters
 
-var universe = load.New(seed, perGroup)
+var universe = stage.Universe
 
 // perAlert reports what one of n alerts of an iteration took.
 func perAlert(b *testing.B, n int) {
@@ -39,14 +35,6 @@ func cpuTime(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// body is a request of a source with n alerts, vouched for until ends.
-func body(source string, from, to int, ends time.Time) []byte {
-	if source == "alertmanager" {
-		return universe.AppendWebhook(nil, from, to, time.Time{})
-	}
-	return universe.AppendAPI(nil, from, to, ends)
-}
-
 func BenchmarkDecode(b *testing.B) {
 	var limits ingest.Limits
 	limits.Defaults()
@@ -54,7 +42,7 @@ func BenchmarkDecode(b *testing.B) {
 	f := func(source string, n int) {
 		b.Run(fmt.Sprintf("%s/alerts=%d", source, n), func(b *testing.B) {
 			src, _ := ingest.Lookup(source)
-			text := body(source, 0, n, load.Started.Add(time.Hour))
+			text := stage.Body(source, 0, n, load.Started.Add(time.Hour))
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -118,42 +106,13 @@ func BenchmarkFrame(b *testing.B) {
 	})
 }
 
-// policyText groups as the default configuration does. No group's moment comes
-// while a figure is taken, and no number of groups is a storm.
-const policyText = `
-route: {receiver: oncall, group_by: [alertname, cluster, namespace], group_wait: 4h, group_interval: 4h, repeat_interval: 24h}
-receivers: [{name: oncall}]
-winnow: {storm: {new_groups_per_minute: 0}}
-`
-
-// line is the core with its accounts, as a shard has them.
-type line struct {
-	core   *correlate.Core
-	ledger *ledger.Ledger
-	out    correlate.Output
-	now    alert.Time
-}
-
-func newLine(tb testing.TB) *line {
+func newLine(tb testing.TB) *stage.Line {
 	tb.Helper()
-	c, err := config.Parse("benchmark", []byte(policyText))
+	l, err := stage.NewLine(stage.PolicyText)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	core, err := correlate.NewCore(&c.Policy)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &line{core: core, ledger: ledger.New(core.Dim, ledger.Options{}), now: alert.TimeOf(load.Started)}
-}
-
-// observe is what a shard does with one alert.
-func (l *line) observe(a *alert.Alert) {
-	l.out.Reset()
-	l.core.Observe(&l.out, l.now, "prometheus", time.Hour, a)
-	for i := range l.out.Rows {
-		l.ledger.Fold(&l.out.Rows[i])
-	}
+	return l
 }
 
 // BenchmarkRepeat is the verdict that most alerts get: it fires already. Table
@@ -178,34 +137,144 @@ func BenchmarkRepeat(b *testing.B) {
 	b.Run("core+ledger", func(b *testing.B) {
 		l, alerts := newLine(b), universe.Alerts(nil, 0, live)
 		for i := range alerts {
-			l.observe(&alerts[i])
+			l.Observe(&alerts[i])
 		}
 		b.ReportAllocs()
 		i := 0
 		for b.Loop() {
-			l.observe(&alerts[i])
+			l.Observe(&alerts[i])
 			i = (i + 1) % live
 		}
 		perAlert(b, 1)
 	})
 }
 
+// BenchmarkRepeatUnder is a repeat in a core that has more in force than any
+// alert needs: none of it may cost a repeat anything.
+func BenchmarkRepeatUnder(b *testing.B) {
+	f := func(name, policy string, silences int) {
+		b.Run(name, func(b *testing.B) {
+			l, alerts := lineUnder(b, policy, silences), universe.Alerts(nil, 0, known)
+			for i := range alerts {
+				l.Observe(&alerts[i])
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				l.Observe(&alerts[i])
+				i = (i + 1) % known
+			}
+			perAlert(b, 1)
+		})
+	}
+	f("nothing", stage.PolicyText, 0)
+	f("silences=10000", stage.PolicyText, 10_000)
+	f("inhibit=1000", manyRules(1000), 0)
+	f("routes=1000", manyRoutes(1000), 0)
+}
+
+// BenchmarkNewUnder is a new alert in such a core. It is checked against each
+// silence and each rule once.
+func BenchmarkNewUnder(b *testing.B) {
+	f := func(name, policy string, silences int) {
+		b.Run(name, func(b *testing.B) {
+			l, alerts := lineUnder(b, policy, silences), universe.Alerts(nil, 0, known)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if i == known {
+					b.StopTimer()
+					l, i = lineUnder(b, policy, silences), 0
+					b.StartTimer()
+				}
+				l.Observe(&alerts[i])
+				i++
+			}
+			perAlert(b, 1)
+		})
+	}
+	f("nothing", stage.PolicyText, 0)
+	f("silences=10000", stage.PolicyText, 10_000)
+	f("inhibit=1000", manyRules(1000), 0)
+	f("routes=1000", manyRoutes(1000), 0)
+}
+
+// BenchmarkFlush is the moment at which groups tell what they have, an alert:
+// the core's part, without encoding or sending.
+func BenchmarkFlush(b *testing.B) {
+	f := func(name, policy string, silences int) {
+		b.Run(name, func(b *testing.B) {
+			alerts := universe.Alerts(nil, 0, known)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				l := lineUnder(b, policy, silences)
+				for i := range alerts {
+					l.Observe(&alerts[i])
+				}
+				b.StartTimer()
+				if l.Advance(l.Now+alert.Time(5*time.Hour)) == 0 {
+					b.Fatal("no group told anything")
+				}
+			}
+			perAlert(b, known)
+		})
+	}
+	f("nothing", stage.PolicyText, 0)
+	f("silences=10000", stage.PolicyText, 10_000)
+	f("inhibit=1000", manyRules(1000), 0)
+}
+
+const known = 10_000
+
+// lineUnder is a core under a policy, with silences that match nothing.
+func lineUnder(b *testing.B, policy string, silences int) *stage.Line {
+	l, err := stage.NewLine(policy)
+	if err != nil {
+		b.Fatal(err)
+	}
+	all, err := shape.Silences(silences, load.Started)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range all {
+		l.Core.SetSilence(all[i])
+	}
+	return l
+}
+
+func manyRules(n int) string {
+	text := stage.PolicyText + "inhibit_rules:\n"
+	for i := range n {
+		text += fmt.Sprintf("  - {source_matchers: ['alertname=\"Root%d\"'], target_matchers: ['severity=\"warning\"', 'service=~\".*-api\"'], equal: [cluster]}\n", i)
+	}
+	return text
+}
+
+func manyRoutes(n int) string {
+	text := "route:\n  receiver: oncall\n  group_by: [alertname, cluster, namespace]\n  group_wait: 4h\n  group_interval: 4h\n  routes:\n"
+	for i := range n {
+		text += fmt.Sprintf("    - {matchers: ['team=\"team-%d\"', 'namespace=~\"ns-%d-.*\"']}\n", i, i)
+	}
+	return text + "receivers: [{name: oncall}]\n"
+}
+
 func TestRepeatAllocatesNothing(t *testing.T) {
 	l, alerts := newLine(t), universe.Alerts(nil, 0, 1000)
 	for range 2 {
 		for i := range alerts {
-			l.observe(&alerts[i])
+			l.Observe(&alerts[i])
 		}
 	}
 	i := 0
 	n := testing.AllocsPerRun(2*len(alerts), func() {
-		l.observe(&alerts[i%len(alerts)])
+		l.Observe(&alerts[i%len(alerts)])
 		i++
 	})
 	if n != 0 {
 		t.Errorf("a repeat allocates %v times", n)
 	}
-	if got := l.ledger.Totals(); got.Onsets != uint64(len(alerts)) || got.Deliveries-got.Onsets != got.Dispositions[correlate.Repeat] {
+	if got := l.Ledger.Totals(); got.Onsets != uint64(len(alerts)) || got.Deliveries-got.Onsets != got.Dispositions[correlate.Repeat] {
 		t.Errorf("they were not repeats: %+v", got)
 	}
 }
@@ -224,7 +293,7 @@ func BenchmarkNew(b *testing.B) {
 			l, i = newLine(b), 0
 			b.StartTimer()
 		}
-		l.observe(&alerts[i])
+		l.Observe(&alerts[i])
 		i++
 	}
 	perAlert(b, 1)
@@ -246,11 +315,11 @@ func BenchmarkMemory(b *testing.B) {
 		l := newLine(b)
 		for i := range live {
 			a := universe.Alert(i)
-			l.observe(&a)
+			l.Observe(&a)
 		}
-		l.out = correlate.Output{}
+		l.Out = correlate.Output{}
 		bytes = float64(heap()-before) / live
-		if got := l.core.Live(); got != live {
+		if got := l.Core.Live(); got != live {
 			b.Fatalf("%d alerts are live, want %d", got, live)
 		}
 	}

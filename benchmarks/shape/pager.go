@@ -85,20 +85,19 @@ type webhook struct {
 	} `json:"alerts"`
 }
 
-// notified counts the distinct pods that pages name: the label that tells one
-// alert of a load from the next.
-func notified(pages []page) (int, error) {
-	pods := map[string]bool{}
+// notified adds the pods that pages name: the label that tells one alert of a
+// load from the next.
+func notified(pods map[string]bool, pages []page) error {
 	for i := range pages {
 		var w webhook
 		if err := json.Unmarshal(pages[i].body, &w); err != nil {
-			return 0, fmt.Errorf("shape: a page that is no webhook: %w", err)
+			return fmt.Errorf("shape: a page that is no webhook: %w", err)
 		}
 		for _, a := range w.Alerts {
 			pods[a.Labels["pod"]] = true
 		}
 	}
-	return len(pods), nil
+	return nil
 }
 
 // alertsIn counts the alerts of pages without decoding them.

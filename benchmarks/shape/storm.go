@@ -37,7 +37,7 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	r, err := open(ctx, s, dir, &Policy{Webhook: p.url, GroupWait: st.GroupWait.String()})
+	r, err := open(ctx, s, dir, &Policy{Webhook: p.url, GroupWait: st.GroupWait.String(), GroupInterval: st.GroupWait.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -49,18 +49,22 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if err != nil {
 		return nil, err
 	}
-	if err := p.wait(ctx, pageTimeout, func(ps []page) bool { return alertsIn(ps) >= st.Distinct }); err != nil {
+	// A group tells again of all that is in it once more have joined.
+	pods, seen := map[string]bool{}, 0
+	var broken error
+	err = p.wait(ctx, pageTimeout, func(ps []page) bool {
+		broken = errors.Join(broken, notified(pods, ps[seen:]))
+		seen = len(ps)
+		return broken != nil || len(pods) >= st.Distinct
+	})
+	if err := errors.Join(err, broken); err != nil {
 		return nil, err
 	}
 	pages := p.all()
-	distinct, err := notified(pages)
-	if err != nil {
-		return nil, err
-	}
 	f[FirstPageLate] = millis(pages[0].at.Sub(began) - st.GroupWait)
 	f[LastPage] = pages[len(pages)-1].at.Sub(began).Seconds()
 	f[Pages] = float64(len(pages))
-	f[Lost] = float64(st.Distinct - distinct)
+	f[Lost] = float64(st.Distinct - len(pods))
 	_, peak, err := r.server.Memory()
 	if err != nil {
 		return nil, err

@@ -42,6 +42,10 @@ type Policy struct {
 	// GroupWait is that of all groups; 4h, so that no moment of a group comes
 	// while a figure is taken, where it is empty.
 	GroupWait string
+
+	// GroupInterval is how long a group waits to tell of what joined it; 4h
+	// where it is empty.
+	GroupInterval string
 }
 
 const (
@@ -61,14 +65,19 @@ const (
 `
 )
 
-// text is the policy as an Alertmanager file.
-func (p *Policy) text() string {
+// text is the policy as an Alertmanager file; for Winnow, without its storm
+// control, which would tell of many new groups in one page.
+func (p *Policy) text(peer bool) string {
 	wait := p.GroupWait
 	if wait == "" {
 		wait = "4h"
 	}
+	interval := p.GroupInterval
+	if interval == "" {
+		interval = "4h"
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "route:\n  receiver: oncall\n  group_by: [alertname, cluster, namespace]\n  group_wait: %s\n  group_interval: 4h\n  repeat_interval: 24h\n  routes:\n%s", wait, probeRoute)
+	fmt.Fprintf(&b, "route:\n  receiver: oncall\n  group_by: [alertname, cluster, namespace]\n  group_wait: %s\n  group_interval: %s\n  repeat_interval: 24h\n  routes:\n%s", wait, interval, probeRoute)
 	for i := range p.Routes {
 		fmt.Fprintf(&b, "    - {matchers: ['team=\"team-%d\"', 'namespace=~\"ns-%d-.*\"']}\n", i, i)
 	}
@@ -77,6 +86,9 @@ func (p *Policy) text() string {
 		fmt.Fprintf(&b, "  - {source_matchers: ['alertname=\"Root%d\"'], target_matchers: ['severity=\"warning\"', 'service=~\".*-api\"'], equal: [cluster]}\n", i)
 	}
 	fmt.Fprintf(&b, "receivers: [{name: oncall, webhook_configs: [{url: %q}]}]\n", p.Webhook)
+	if !peer {
+		b.WriteString("winnow: {storm: {new_groups_per_minute: 0}}\n")
+	}
 	return b.String()
 }
 
@@ -84,7 +96,7 @@ func (p *Policy) text() string {
 // and returns once it is ready, and after how long that was.
 func (s *Subject) start(ctx context.Context, dir string, p *Policy) (_ *target.Server, ready time.Duration, err error) {
 	file := filepath.Join(dir, "policy.yml")
-	if err := os.WriteFile(file, []byte(p.text()), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(p.text(s.Peer)), 0o644); err != nil {
 		return nil, 0, err
 	}
 	storage := filepath.Join(dir, storageDir)

@@ -16,6 +16,7 @@ const ForgetAfter = time.Hour
 type Output struct {
 	Rows          []Row
 	Notifications []Notification
+	Aliases       []Alias // of groups that were opened or closed
 }
 
 // Reset empties o and keeps its memory.
@@ -23,6 +24,7 @@ func (o *Output) Reset() {
 	o.Rows = o.Rows[:0]
 	clear(o.Notifications)
 	o.Notifications = o.Notifications[:0]
+	o.Aliases = o.Aliases[:0]
 }
 
 // Core is the state of one shard. Its methods must be called in log order, from

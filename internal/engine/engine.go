@@ -65,6 +65,8 @@ type Desk interface {
 	Pending(f alert.Fingerprint, until alert.Time)
 	Settled(f alert.Fingerprint)
 	Applied(seq uint64)
+	Alias(group, key string)
+	ForgetAliases()
 }
 
 const (
@@ -105,6 +107,7 @@ type Engine struct {
 	probe    func(*frame.Event)
 	breaks   int // of the core, in a row, on the message breaking
 	breaking uint64
+	aliased  *correlate.Policy // whose groups the desk knows the aliases of
 
 	readFrom    uint64 // the first message that the shard has not applied
 	padTo       uint64 // the highest number that messages of the log have had

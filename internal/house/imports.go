@@ -33,7 +33,8 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/frame", edges},
 	{"internal/stream", edges + " internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
-	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
+	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream internal/guard/pager"},
+	{"internal/guard/pager", "alert"},
 	{"internal/engine", edges + " internal/frame internal/stream"},
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
@@ -47,7 +48,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/engine"
+	all   = edges + " internal/logs internal/access internal/selfalert internal/config internal/frame internal/stream internal/guard internal/guard/pager internal/engine"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

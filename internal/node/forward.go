@@ -57,16 +57,23 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 	f.fail(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
-	all := len(b.Quarantined) == 0
+	var left atomic.Bool
+	left.Store(len(b.Quarantined) > 0)
+	var wg sync.WaitGroup
 	for i := range b.Alerts {
 		a := &b.Alerts[i]
 		if a.Status == alert.Resolved || a.Labels.Severity() < alert.Error {
-			all = false // it can wait for its sender to come again
+			left.Store(true) // it can wait for its sender to come again
 			continue
 		}
-		all = f.page(ctx, a) && all
+		wg.Go(func() { // one receiver that hangs delays no other
+			if !f.page(ctx, a) {
+				left.Store(true)
+			}
+		})
 	}
-	if all {
+	wg.Wait()
+	if !left.Load() {
 		return nil
 	}
 	return err
@@ -88,7 +95,7 @@ func (f *forward) page(ctx context.Context, a *alert.Alert) bool {
 	if ok && now.Sub(at) < forwardMemory {
 		return true
 	}
-	if err := f.node.guard.PageNow(ctx, a); err != nil {
+	if err := f.node.pager.PageNow(ctx, a); err != nil {
 		f.node.log.Error("the log takes nothing, and a critical alert could not be handed on", zap.Stringer("fingerprint", a.Fingerprint), zap.Error(err))
 		return false
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/internal/web"
@@ -45,6 +46,10 @@ type Options struct {
 	// KeepFile is where the settings by which incidents were opened are kept,
 	// secrets included, until those are over; in memory only when empty.
 	KeepFile string
+
+	// RawFile is where pages that went out past the core are remembered until
+	// their end is told; in memory only when empty.
+	RawFile string
 
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
@@ -77,6 +82,8 @@ type Node struct {
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
 	guard    *guard.Guard
+	pager    *pager.Pager
+	raw      *rawPages
 	forward  *forward
 	alarm    *selfalert.Raiser
 	keep     *sinks.Keep
@@ -167,9 +174,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	route := guardRoute(&c.Policy.Route)
-	n.guard = guard.New(guard.Options{
-		Read: n.stream.ReadLogSince, Desk: desk, Send: n.sendRaw, Sent: n.sentRaw, Logger: n.log,
-	}, &route)
+	n.openRaw()
+	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &desk.Aliases, Logger: n.log}, &route)
+	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.raw.ended, Logger: n.log})
 	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
 	if err != nil {
@@ -191,6 +198,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.sweep(ctx) })
+	n.watchers.Go(func() { n.closeRaw(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = n.engine.Run(ctx)
@@ -299,7 +307,7 @@ func (n *Node) reload(ctx context.Context) error {
 	n.delivery.pipeline.Swap(p.enrich).Close()
 	n.current.Store(c)
 	route := guardRoute(&c.Policy.Route)
-	n.guard.SetRoute(&route)
+	n.pager.SetRoute(&route)
 	n.alarm.Configure(c.Winnow.SelfAlert)
 	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())

@@ -72,6 +72,8 @@ type Desk interface {
 	Pending(f alert.Fingerprint, until alert.Time)
 	Settled(f alert.Fingerprint)
 	Applied(seq uint64)
+	Alias(group, key string)
+	ForgetAliases()
 }
 
 const (
@@ -104,6 +106,7 @@ type Engine struct {
 	done     chan struct{} // closed when Run has returned
 	stopping atomic.Bool
 
+	aliased     *correlate.Policy // whose groups the desk knows the aliases of
 	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
 

@@ -25,6 +25,7 @@ import (
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/internal/web"
@@ -45,6 +46,10 @@ type Options struct {
 	// KeepFile is where the settings by which incidents were opened are kept,
 	// secrets included, until those are over; in memory only when empty.
 	KeepFile string
+
+	// RawFile is where pages that went out past the core are remembered until
+	// their end is told; in memory only when empty.
+	RawFile string
 
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
@@ -78,6 +83,8 @@ type Node struct {
 	replays  *ingest.Replays // outlives a reload
 	spoken   ingest.Dictionaries
 	guard    *guard.Guard
+	pager    *pager.Pager
+	raw      *rawPages
 	forward  *forward
 	alarm    *selfalert.Raiser
 	keep     *sinks.Keep
@@ -175,9 +182,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	route := guardRoute(&c.Policy.Route)
-	n.guard = guard.New(guard.Options{
-		Read: n.stream.ReadLogSince, Desk: desk, Send: n.sendRaw, Sent: n.sentRaw, Logger: n.log,
-	}, &route)
+	n.openRaw()
+	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &desk.Aliases, Logger: n.log}, &route)
+	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.raw.ended, Logger: n.log})
 	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
 	if err != nil {
@@ -204,6 +211,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.watchDisk(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
+	n.watchers.Go(func() { n.closeRaw(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())

@@ -85,6 +85,7 @@ func (s *site) start() {
 	n, err := Start(s.t.Context(), Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
+		RawFile:     filepath.Join(s.dir, "raw.json"),
 		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},

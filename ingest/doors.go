@@ -37,11 +37,24 @@ type Options struct {
 	// failed. May be nil.
 	Logger *zap.Logger
 
+	// Own, when there is one, gets a door beside those of the senders.
+	Own *Own
+
 	// OnQuarantine is called once for a request of which something went into
 	// quarantine, when that is durable. May be nil. It must be quick and safe
 	// for concurrent use, and not keep r.
 	OnQuarantine func(source string, r *Result)
 }
+
+// Own is the source of the program itself: a door for alerts in Prometheus's
+// form that are signed as Standard Webhooks has it.
+type Own struct {
+	Name   string // of no other source
+	Secret Secret
+}
+
+// DoorOf is the path of the door of a source.
+func DoorOf(name string) string { return doorPrefix + name }
 
 // Scope is what a caller of a route must be allowed to do.
 type Scope string
@@ -97,6 +110,14 @@ func New(log Log, opts Options) (*Doors, error) {
 			second.answer = src.Answer
 			d.add(src.Path, &second)
 		}
+	}
+	if own := opts.Own; own != nil {
+		keys, err := newKeyring(SourceConfig{HMAC: []HMAC{{Secret: own.Secret}}})
+		if err != nil {
+			return nil, fmt.Errorf("ingest: source %s: %w", own.Name, err)
+		}
+		source := Source{Name: own.Name, Decode: decodePrometheus}
+		d.add(source.door(), &door{shell: sh, source: source, keys: keys, metrics: m.of(own.Name), answer: jsonAnswer})
 	}
 	d.add(doorPrefix+"{source}", &noDoor{requests: m.requests, keys: newStranger(), tell: anyOpen})
 	return d, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
+	"github.com/winnowhq/winnow/internal/heartbeat"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/sinks"
 )
@@ -26,6 +27,9 @@ type Winnow struct {
 
 	// SelfAlert is where people hear of troubles of Winnow itself.
 	SelfAlert selfalert.Config `yaml:"self_alert,omitempty"`
+
+	// Heartbeat is who outside hears that Winnow works.
+	Heartbeat heartbeat.Config `yaml:"heartbeat,omitempty"`
 
 	// FallbackReceiver gets what another receiver's provider refuses for good.
 	FallbackReceiver string `yaml:"fallback_receiver,omitempty"`
@@ -53,6 +57,7 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	p.complain(own, "enrich", p.winnow.Enrich.Validate())
 	p.complain(own, "sinks", p.winnow.Sinks.Validate())
 	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
+	p.complain(own, "heartbeat", p.winnow.Heartbeat.Validate())
 	p.complain(own, "fallback_receiver", p.checkFallback())
 }
 

@@ -31,11 +31,13 @@ type URL struct {
 	URLFile string `yaml:"url_file"`
 }
 
+// DefaultInterval is how often a service hears that Winnow works.
+const DefaultInterval = 60 * time.Second
+
 const (
-	DefaultInterval = 60 * time.Second
-	minInterval     = 15 * time.Second // services limit pings to a few a minute
-	maxInterval     = 10 * time.Minute
-	maxURLs         = 2
+	minInterval = 15 * time.Second // services limit pings to a few a minute
+	maxInterval = 10 * time.Minute
+	maxURLs     = 2
 
 	look        = time.Second
 	tryAfter    = 5 * time.Second // a failure that could not be told is told again

@@ -11,6 +11,14 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 ARGS      ?= serve
 
+# Of the suites that are run by number: how many kills, from which seed, and
+# whether with the race detector (RACE=1); how many trials; how many alerts.
+N      ?= 100
+SEED   ?=
+RACE   ?=
+TRIALS ?= 3
+ALERTS ?= 1000000
+
 # Development tools have a module of their own, so that none of them is in go.mod.
 TOOL := go tool -modfile=internal/tools/go.mod
 
@@ -34,7 +42,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,sec,disk ./...
+	go vet -tags invariants,e2e,k9,scorecard,limits,reload,sec,disk ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -65,6 +73,31 @@ e2e: ## the built binary behind a real Alertmanager, killed and reloaded; ends w
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
 	WINNOW_E2E_FIGURES=$$figures go test -tags e2e -count=1 -v -timeout 20m ./benchmarks/e2e/...; \
 	cat "$$figures"
+
+.PHONY: reload
+reload: ## 500 reloads, broken, dangerous and good, of the built binary under load; ends with a line of figures
+	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \
+	WINNOW_RELOAD_FIGURES=$$figures go test -tags e2e,reload -count=1 -timeout 20m -run '^TestReloadsUnderLoad$$' ./benchmarks/e2e; \
+	cat "$$figures"
+# Runs one test of benchmarks/e2e under its build tag, and prints its line of figures last.
+define suite
+@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; code=0; \
+WINNOW_E2E_FIGURES=$$figures WINNOW_E2E_RACE=$(RACE) $(3) \
+	go test -tags e2e,$(1) -count=1 -v -run '^$(2)$$' -timeout $(4) ./benchmarks/e2e || code=$$?; \
+cat "$$figures"; exit $$code
+endef
+
+.PHONY: k9
+k9: ## N kills (100) of the built binary at its worst moments, from SEED, with the race detector if RACE=1
+	$(call suite,k9,TestK9,K9_KILLS=$(N) K9_SEED=$(SEED),12h)
+
+.PHONY: scorecard
+scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table
+	$(call suite,scorecard,TestScorecard,SCORECARD_TRIALS=$(TRIALS),60m)
+
+.PHONY: limits
+limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts
+	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS),2h)
 
 .PHONY: sec
 sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures

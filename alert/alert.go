@@ -75,6 +75,14 @@ type Alert struct {
 	Marks        Mark
 }
 
+// Repeat is one more delivery of an alert that stands in full in the log: there
+// a number has been made up for it, in a dictionary. All but the end is as it
+// was then.
+type Repeat struct {
+	EndsAt Time // as in Alert
+	Number uint32
+}
+
 // Name is the alertname label, empty where there is none.
 func (a *Alert) Name() string { return a.Labels.Get("alertname") }
 

@@ -119,10 +119,11 @@ func BenchmarkFrame(b *testing.B) {
 }
 
 // policyText groups as the default configuration does. No group's moment comes
-// while a figure is taken.
+// while a figure is taken, and no number of groups is a storm.
 const policyText = `
 route: {receiver: oncall, group_by: [alertname, cluster, namespace], group_wait: 4h, group_interval: 4h, repeat_interval: 24h}
 receivers: [{name: oncall}]
+winnow: {storm: {new_groups_per_minute: 0}}
 `
 
 // line is the core with its accounts, as a shard has them.

@@ -84,6 +84,9 @@ func (g *group) providerKey() string {
 	if g.alias != "" {
 		return g.alias
 	}
+	if g.storm != 0 { // no key of Alertmanager's has a word in this place
+		return g.route.Key + ":storm" + g.labels.String()
+	}
 	return g.route.Key + ":" + g.labels.String()
 }
 

@@ -19,6 +19,7 @@ type policy struct {
 	rules          []*rule
 	intervals      map[string][]timeinterval.TimeInterval
 	resolveTimeout time.Duration
+	newGroups      int // within a minute, at a receiver; 0 for any number
 }
 
 type route struct {
@@ -26,10 +27,11 @@ type route struct {
 	index    int
 	children []*route
 	classes  Class // of the receiver
+	rush     *rush // of the receiver; nil until one is needed
 }
 
 func compile(p *Policy) (*policy, error) {
-	c := &policy{intervals: map[string][]timeinterval.TimeInterval{}, resolveTimeout: p.ResolveTimeout}
+	c := &policy{intervals: map[string][]timeinterval.TimeInterval{}, resolveTimeout: p.ResolveTimeout, newGroups: max(p.Storm.NewGroups, 0)}
 	var errs []error
 	for _, iv := range p.Intervals {
 		var times []timeinterval.TimeInterval

@@ -16,6 +16,15 @@ const ForgetAfter = time.Hour
 type Output struct {
 	Rows          []Row
 	Notifications []Notification
+
+	// Repeats are deliveries that changed nothing, counted: they have no Row.
+	Repeats []Tally
+}
+
+// Tally is how many deliveries of a dimension changed nothing.
+type Tally struct {
+	Dim uint32
+	N   uint32
 }
 
 // Reset empties o and keeps its memory.
@@ -23,6 +32,15 @@ func (o *Output) Reset() {
 	o.Rows = o.Rows[:0]
 	clear(o.Notifications)
 	o.Notifications = o.Notifications[:0]
+	o.Repeats = o.Repeats[:0]
+}
+
+func (o *Output) repeat(dim uint32) {
+	if n := len(o.Repeats); n > 0 && o.Repeats[n-1].Dim == dim {
+		o.Repeats[n-1].N++
+		return
+	}
+	o.Repeats = append(o.Repeats, Tally{dim, 1})
 }
 
 // Core is the state of one shard. Its methods must be called in log order, from
@@ -39,6 +57,9 @@ type Core struct {
 	timers    timers
 	order     uint64 // of timers
 
+	rushes []*rush // by receiver, in order of their first alert without a group
+	storms uint64  // counted
+
 	sources        []source // watched for silence
 	silences       []Silence
 	silenceVersion uint32
@@ -53,8 +74,11 @@ type Core struct {
 	lsA, lsB alert.Labels
 	lsRoute  alert.Labels
 	views    []view
-	paged    bool // the flush under way has paged
+	picked   []int32 // members of the notification being written
+	paged    bool    // the flush under way has paged
+	named    bool    // the alert that Storm is given to stands in a notification by name
 	key      []byte
+	spelled  alert.Alert
 }
 
 // liveAlert is what correlation knows of an alert beside the table.
@@ -142,28 +166,79 @@ func (c *Core) Advance(out *Output, now alert.Time) {
 }
 
 // Observe takes in one delivery. The caller has called Advance with now before.
-// Validity overrides the policy's resolve timeout when it is not zero.
-func (c *Core) Observe(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert) {
+// Validity overrides the policy's resolve timeout when it is not zero. It
+// returns what names the alert in the table, 0 for a stray.
+func (c *Core) Observe(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert) dedupe.Ref {
 	if validity == 0 {
 		validity = c.policy.resolveTimeout
 	}
 	ref, verdict := c.table.Observe(now, a, validity)
-	row := Row{At: now, Seq: c.seq, Fingerprint: a.Fingerprint, Action: Delivered, Verdict: verdict, Now: Repeat}
+	c.delivered(out, now, source, ref, verdict, a)
+	return ref
+}
+
+// Explain is Observe, and says that from now on a number of a dictionary stands
+// for the alert as it is delivered here.
+func (c *Core) Explain(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert, dictionary uint64, number uint32) {
+	ref := c.Observe(out, now, source, validity, a)
+	if a.Status == alert.Firing {
+		c.table.Explain(dictionary, number, ref, a)
+	}
+}
+
+// ObserveNumber takes in one delivery of the alert that a number of a dictionary
+// stands for, to last until endsAt. It is as Observe with the alert in full. It
+// reports false where the number was never explained: what explained it is lost,
+// and the delivery is accounted for as quarantined.
+func (c *Core) ObserveNumber(out *Output, now alert.Time, source string, validity time.Duration, dictionary uint64, r *alert.Repeat) bool {
+	if validity == 0 {
+		validity = c.policy.resolveTimeout
+	}
+	ref, verdict, known := c.table.ObserveNumber(now, dictionary, r.Number, r.EndsAt, validity)
+	switch {
+	case known && verdict == dedupe.Repeat:
+		out.repeat(c.table.Tag(ref))
+	case known:
+		c.delivered(out, now, source, ref, verdict, nil)
+	case c.table.Spell(dictionary, r.Number, &c.spelled):
+		c.spelled.EndsAt = r.EndsAt
+		ref = c.Observe(out, now, source, validity, &c.spelled)
+		c.table.Again(dictionary, r.Number, ref, &c.spelled)
+	default:
+		c.Quarantine(out, now, source, lostText)
+		return false
+	}
+	return true
+}
+
+// lostText is why a repeat cannot be taken for what it is.
+const lostText = "what it repeats stood in a part of the log that is lost"
+
+// Touch prepares for repeats that are about to be observed: their places in
+// memory are read side by side.
+func (c *Core) Touch(dictionary uint64, repeats []alert.Repeat) { c.table.Touch(dictionary, repeats) }
+
+// delivered accounts for a delivery and begins what it begins. A is the alert
+// where the verdict is that it was not known.
+func (c *Core) delivered(out *Output, now alert.Time, source string, ref dedupe.Ref, verdict dedupe.Verdict, a *alert.Alert) {
+	row := Row{At: now, Seq: c.seq, Action: Delivered, Verdict: verdict, Now: Repeat}
 	switch verdict {
 	case dedupe.Stray:
+		row.Fingerprint = a.Fingerprint
 		row.Now, row.Dim, row.Severity = Stray, c.dims.of(source, a.Labels), a.Labels.Severity()
 		out.Rows = append(out.Rows, row)
 		return
 	case dedupe.First:
 		c.admit(ref, source, a.Labels)
-		c.onset(out, now, ref, row)
-		return
 	case dedupe.Reopened:
 		c.endEpisode(out, now, ref)
-		c.onset(out, now, ref, row)
-		return
 	case dedupe.Resolved:
 		row.Now = Closed
+	}
+	row.Fingerprint = c.table.Fingerprint(ref)
+	if verdict == dedupe.First || verdict == dedupe.Reopened {
+		c.onset(out, now, ref, row)
+		return
 	}
 	l := &c.live[ref]
 	row.Dim, row.Severity, row.Incident = l.dim, l.severity, l.incident()
@@ -199,6 +274,7 @@ func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 		c.live = append(c.live, liveAlert{})
 	}
 	c.live[ref] = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity(), links: c.inhibitLinks(ls)}
+	c.table.SetTag(ref, c.live[ref].dim)
 	c.addSource(ref)
 }
 
@@ -219,7 +295,7 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 	l = &c.live[ref]
 	r := &out.Rows[at]
 	r.Now, r.Dim, r.Severity = Pending, l.dim, l.severity
-	r.Incident, r.Until = l.incident(), l.first.group.next
+	r.Incident, r.Until = l.incident(), l.due()
 }
 
 // endEpisode settles an onset whose alert has ended.
@@ -251,12 +327,15 @@ func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition,
 		At: now, Seq: c.seq, Fingerprint: c.table.Fingerprint(ref), Action: Moved, Was: l.disposition, Now: to,
 		Severity: l.severity, Dim: l.dim, Cause: cause, Incident: l.incident(),
 	}
-	if to == Paged || to == Grouped {
+	if to == Paged || to == Grouped || to == Storm && c.named {
 		row.Delay = now.Sub(l.onsetAt)
 		row.Paged = l.pagedAt()
 	}
+	if to == Storm && c.named {
+		row.Paged = row.Paged.Rank() // unset is for one that was only counted
+	}
 	if to == Pending {
-		row.Until = l.first.group.next
+		row.Until = l.due()
 	}
 	l.disposition = to
 	out.Rows = append(out.Rows, row)
@@ -288,6 +367,20 @@ func (l *liveAlert) incident() uint64 {
 		return 0
 	}
 	return l.first.group.incident
+}
+
+// due is when the last of its groups that have not come round yet does: until
+// then it is pending.
+func (l *liveAlert) due() (at alert.Time) {
+	if g := l.first.group; g != nil && g.members[l.first.member].disposition == Pending {
+		at = g.next
+	}
+	for _, s := range l.more {
+		if s.group.members[s.member].disposition == Pending {
+			at = max(at, s.group.next)
+		}
+	}
+	return at
 }
 
 // pagedAt is the highest severity at which a group of the alert has paged.

@@ -493,3 +493,38 @@ func TestSilenceIsNoticedAndOver(t *testing.T) {
 		t.Errorf("rows: %s", got)
 	}
 }
+
+// TestPendingKnowsWhenItsPageIsDue: an alert in two groups was said to be overdue,
+// as if somebody had been forgotten, while the second had not come round yet; one
+// that a reload gave another group, until that one came round.
+func TestPendingKnowsWhenItsPageIsDue(t *testing.T) {
+	other := basic(func(p *Policy) { p.Route.GroupBy = []string{"pod"} })
+	two := basic(func(p *Policy) {
+		p.Route.Routes = []Route{child("{}/a/0", "oncall", true, "alertname=A"), child("{}/a/1", "chat", false, "alertname=A")}
+		p.Route.Routes[1].GroupWait = 2 * time.Minute
+	})
+	f := func(script, want string) {
+		t.Helper()
+		w := newWorld(t, map[string]*Policy{"": two, "other": other})
+		w.run(script)
+		var got []string
+		for _, r := range w.rows {
+			if r.Now == Pending && r.Until != 0 {
+				got = append(got, time.Duration(r.Until-epoch).String())
+			}
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("script:\n%s\ndue: %s\nwant: %s", trimLines(script), s, want)
+		}
+		w.core.EachPending(alert.Critical, func(_ alert.Fingerprint, at alert.Time) {
+			if due := time.Duration(at - epoch).String(); due != got[len(got)-1] {
+				t.Errorf("script:\n%s\nthe core says that it is due at %s", trimLines(script), due)
+			}
+		})
+	}
+	f(`0s silence s1 10m alertname=A
+	   1s fire alertname=A severity=critical
+	   1m wait`, "2m1s")
+	f(`1s fire alertname=A severity=critical
+	   20s policy other`, "2m1s 50s")
+}

@@ -26,7 +26,7 @@ const (
 	Muted                          // by a named time interval
 	ResolvedBeforePage             // ended before its page was due
 	BelowThreshold                 // its receiver has nobody behind it
-	Storm                          // named in a storm's summary
+	Storm                          // it stands in a storm's page or update, by name or by number
 	Closed                         // a resolve that ended a live alert
 	Stray                          // a resolve of an alert that was never seen firing
 	Quarantined                    // could not be read; its bytes are kept
@@ -85,7 +85,7 @@ type Row struct {
 	Kind        Kind // of a notification
 	Reason      Reason
 	Severity    alert.Severity // of the alert, or the highest of the notification
-	Paged       alert.Severity // Grouped: the severity its incident was paged at
+	Paged       alert.Severity // Grouped, Storm: the severity its incident was paged at; unset for one that a storm only counted
 	Dim         uint32
 	Incident    uint64
 	Revision    uint32
@@ -93,7 +93,7 @@ type Row struct {
 	// fingerprint of an inhibiting alert, a receiver.
 	Cause string
 	Until alert.Time    // Pending: when the page is due
-	Delay time.Duration // Paged, Grouped: from the onset's arrival to the decision
+	Delay time.Duration // Paged, Grouped, Storm by name: from the onset's arrival to the decision
 }
 
 // Kind says what a notification is to the person who gets it.
@@ -180,6 +180,11 @@ type Notification struct {
 	Firing   int      `json:"firing"`            // of all, listed or not
 	Resolved int      `json:"resolved"`          //
 	Omitted  int      `json:"omitted,omitempty"` // in the counts but not in Alerts
+
+	// Continued says that it names what found no place in the one before it:
+	// further criticals and errors that are new.
+	Continued bool          `json:"continued,omitempty"`
+	Storm     *StormSummary `json:"storm,omitempty"` // nil unless the incident stands for one
 }
 
 // ID is the same for every attempt at the same revision.
@@ -242,6 +247,9 @@ type Receipt struct {
 	Attempts    uint32
 	At          alert.Time // when the provider answered
 	Error       string     // redacted; empty unless Outcome is Failed
+	// Generation names the settings that it went out by, where they are kept
+	// until the incident is over.
+	Generation string `json:",omitempty"`
 }
 
 // ID is that of the notification.

@@ -32,6 +32,9 @@ type group struct {
 	levels        []alert.Severity // whose keys it was paged under, the current one last
 	told          [2]told          // by class
 
+	storm  uint64 // the number of the storm whose alerts share it; 0 for a group of Alertmanager's
+	joined uint64 // the alerts that it took in for that
+
 	// While a reload is under way: whose history this group has, and who has
 	// its.
 	heirOf, successor *group
@@ -43,7 +46,7 @@ type told struct {
 	firing int        // alerts it named as firing
 }
 
-// member is an alert in a group.
+// member is an alert in a group. There may be a million in one.
 type member struct {
 	ref         dedupe.Ref
 	disposition Disposition
@@ -69,10 +72,21 @@ var classes = [2]Class{WantsResolved, FiringOnly}
 
 // join seats an alert in its group of a route.
 func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls alert.Labels) {
+	if c.inStorm(ref, r) {
+		return
+	}
 	g := c.groupOf(out, now, r, ref, ls)
 	if c.seated(ref, g) {
 		return
 	}
+	c.sit(g, ref)
+	if g.storm != 0 && grave(c.live[ref].severity) {
+		c.hasten(g, now)
+	}
+}
+
+// sit gives an alert the next seat of a group.
+func (c *Core) sit(g *group, ref dedupe.Ref) {
 	s := seat{g, int32(len(g.members))}
 	g.members = append(g.members, member{ref: ref, disposition: Pending})
 	if l := &c.live[ref]; l.first.group == nil {
@@ -88,31 +102,43 @@ func (c *Core) seated(ref dedupe.Ref, g *group) bool {
 	return found
 }
 
-// groupOf finds the group, or opens it: its page is due after group_wait, or at
-// once when the alert has been firing for longer than that already.
+// groupOf finds the group, or opens it, or has the alert join that of a storm.
 func (c *Core) groupOf(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls alert.Labels) *group {
 	c.lsB = r.groupLabels(c.lsB[:0], ls)
 	c.key = appendGroupKey(c.key[:0], r, c.lsB)
 	if g := c.index[string(c.key)]; g != nil {
 		return g
 	}
+	if s := c.stormAt(now, r); s != nil {
+		return c.stormGroup(out, now, r, s, ref, ls)
+	}
+	return c.open(out, now, &group{route: r, key: string(c.key), labels: c.lsB.Clone()}, ref)
+}
+
+// open brings a group to life: its page is due after group_wait, or at once
+// when its first alert has been firing for longer than that already.
+func (c *Core) open(out *Output, now alert.Time, g *group, ref dedupe.Ref) *group {
 	c.incidents++
-	g := &group{route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: now, incident: c.incidents}
+	g.openedAt, g.incident = now, c.incidents
 	if c.inUse[g.providerHash()] > 0 { // a sibling route, or a group that outlived its route
 		g.alias = g.providerKey() + "~" + IncidentName(g.incident)
 	}
 	c.inUse[g.providerHash()]++
 	c.index[g.key] = g
 	c.place(g)
-	due := now.Add(r.GroupWait)
-	if c.table.StartsAt(ref).Add(r.GroupWait) < now {
+	due := now.Add(g.route.GroupWait)
+	if c.table.StartsAt(ref).Add(g.route.GroupWait) < now {
 		due = now
 	}
 	c.schedule(g, due)
-	out.Rows = append(out.Rows, Row{
+	row := Row{
 		At: now, Seq: c.seq, Action: IncidentOpened, Incident: g.incident, Fingerprint: c.table.Fingerprint(ref),
-		Severity: c.live[ref].severity, Dim: c.live[ref].dim, Cause: r.Receiver, Until: g.next,
-	})
+		Severity: c.live[ref].severity, Dim: c.live[ref].dim, Cause: g.route.Receiver, Until: g.next,
+	}
+	if g.storm != 0 {
+		row.Now = Storm
+	}
+	out.Rows = append(out.Rows, row)
 	return g
 }
 
@@ -158,8 +184,16 @@ type view struct {
 	firing      bool
 	listed      bool        // part of what a notification would say
 	disposition Disposition // what mutes it, or NoDisposition
-	cause       string
+	named       naming
 }
+
+// naming says where an alert stands by name.
+type naming uint8
+
+const (
+	namedNow   naming = 1 << iota // in what is being decided
+	namedFully                    // in some notification of this flush
+)
 
 // flush is a group's moment: it decides who must hear what, settles what became
 // of its alerts, and lets go of those that have ended.
@@ -191,16 +225,16 @@ func (c *Core) flush(out *Output, g *group, t alert.Time) {
 // look fills c.views, one for each member.
 func (c *Core) look(g *group, t alert.Time) {
 	c.views = c.views[:0]
-	interval, muted := c.policy.mutedBy(g.route, t)
+	_, muted := c.policy.mutedBy(g.route, t)
 	for i := range g.members {
 		m := &g.members[i]
 		v := view{firing: c.table.Firing(m.ref, t)}
 		if muted {
-			v.disposition, v.cause = Muted, interval
-		} else if id, ok := c.silencedBy(m.ref, t); ok {
-			v.disposition, v.cause = Silenced, id
-		} else if src, ok := c.inhibitedBy(m.ref, t); ok {
-			v.disposition, v.cause = Inhibited, c.table.Fingerprint(src).String()
+			v.disposition = Muted
+		} else if _, ok := c.silencedBy(m.ref, t); ok {
+			v.disposition = Silenced
+		} else if _, ok := c.inhibitedBy(m.ref, t); ok {
+			v.disposition = Inhibited
 		}
 		if v.firing {
 			v.listed = v.disposition == NoDisposition
@@ -288,102 +322,15 @@ func (c *Core) recordTold(g *group, class int, t alert.Time) {
 	}
 }
 
-// settleMembers gives each member the disposition that this flush has shown.
-func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
-	first := c.pageTrigger(g)
-	for i := range g.members {
-		v, m := &c.views[i], &g.members[i]
-		was := m.disposition
-		if was == Paged || was == Grouped {
-			continue
-		}
-		switch {
-		case !v.firing && was == Pending:
-			m.disposition, v.cause = unheard(m, g)
-		case !v.firing:
-		case v.disposition != NoDisposition:
-			m.disposition = v.disposition
-		case g.route.classes == 0:
-			m.disposition, v.cause = BelowThreshold, g.route.Receiver
-		case i == first:
-			m.disposition, v.cause = Paged, g.route.Receiver
-		default:
-			m.disposition, v.cause = Grouped, g.route.Receiver
-		}
-		if m.disposition != was {
-			c.settle(out, t, m.ref, v.cause)
-		}
-	}
-}
-
-// unheard is what becomes of an onset that ended before its group's moment
-// came: nobody was told, unless its alert was still standing from before.
-func unheard(m *member, g *group) (Disposition, string) {
-	if m.believed() {
-		return Grouped, g.route.Receiver
-	}
-	return ResolvedBeforePage, ""
-}
-
-// pageTrigger is the member that a page of this flush is about: the most severe
-// of those that had not been told of, the first to come among equals. It is -1
-// when this flush paged nobody.
-func (c *Core) pageTrigger(g *group) int {
-	if !c.paged {
-		return -1
-	}
-	first := -1
-	for i := range g.members {
-		m := &g.members[i]
-		if !c.views[i].firing || !c.views[i].listed || m.disposition == Paged || m.disposition == Grouped {
-			continue
-		}
-		if first < 0 || c.live[m.ref].severity.Rank() > c.live[g.members[first].ref].severity.Rank() {
-			first = i
-		}
-	}
-	return first
-}
-
-// settle moves an onset to the best of what its groups made of it.
-func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
-	l := &c.live[ref]
-	best := l.settled
-	c.eachSeat(ref, func(s *seat) {
-		if d := s.group.members[s.member].disposition; rank(d) > rank(best) {
-			best = d
-		}
-	})
-	if best != l.disposition {
-		c.move(out, t, ref, best, cause)
-	}
-}
-
-// rank orders dispositions of one onset in several groups: what was said
-// outweighs what is still open, and that outweighs what was kept back.
-func rank(d Disposition) int {
-	switch d {
-	case Paged:
-		return 5
-	case Grouped:
-		return 4
-	case Pending:
-		return 3
-	case Silenced, Inhibited, Muted, Held, Flapping, Storm:
-		return 2
-	case ResolvedBeforePage, BelowThreshold:
-		return 1
-	}
-	return 0
-}
-
 // release lets go of members that have ended; all is said about them.
 func (c *Core) release(out *Output, g *group, t alert.Time) {
 	kept := g.members[:0]
 	for i := range g.members {
 		m := g.members[i]
 		if c.views[i].firing {
-			c.reseat(m.ref, g, int32(len(kept)))
+			if i != len(kept) {
+				c.reseat(m.ref, g, int32(len(kept)))
+			}
 			kept = append(kept, m)
 			continue
 		}

@@ -16,6 +16,10 @@ type Policy struct {
 	Receivers []Receiver    `json:"receivers"`
 	Sources   []Source      `json:"sources,omitempty"` // those that are watched for silence
 
+	// Storm bounds the groups that open at a receiver. A policy that says
+	// nothing of it sets no bound.
+	Storm StormLimit `json:"storm,omitzero"`
+
 	// ResolveTimeout ends a firing alert whose sender gave no end and promised
 	// no explicit resolve, counted from its last delivery.
 	ResolveTimeout time.Duration `json:"resolve_timeout"`

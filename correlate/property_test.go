@@ -31,11 +31,14 @@ func workload(seed uint64, steps int) []deed {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	now := epoch
 	var out []deed
+	if rng.IntN(2) == 0 {
+		out = append(out, deed{at: now, verb: "policy", policy: randomPolicy(rng)})
+	}
 	universe := make([]alert.Alert, 12+rng.IntN(30))
 	for i := range universe {
 		universe[i] = labelled(
 			"alertname="+string(rune('A'+rng.IntN(5))), fmt.Sprintf("pod=%d", i), "cluster="+string(rune('x'+rng.IntN(2))),
-			"severity="+[]string{"info", "warning", "critical", "odd"}[rng.IntN(4)], "team="+string(rune('a'+rng.IntN(4))))
+			"severity="+[]string{"info", "warning", "error", "critical", "odd"}[rng.IntN(5)], "team="+string(rune('a'+rng.IntN(4))))
 	}
 	for range steps {
 		now = now.Add(time.Duration(rng.ExpFloat64() * float64(40*time.Second)))
@@ -86,8 +89,11 @@ func workload(seed uint64, steps int) []deed {
 func randomPolicy(rng *rand.Rand) *Policy {
 	return basic(func(p *Policy) {
 		p.Route.Receiver = []string{"oncall", "both", "chat"}[rng.IntN(3)]
-		p.Route.GroupBy = [][]string{{"alertname"}, {"alertname", "cluster"}, nil}[rng.IntN(3)]
+		p.Route.GroupBy = [][]string{{"alertname"}, {"alertname", "cluster"}, {"pod"}, nil}[rng.IntN(4)]
 		p.Route.GroupByAll = rng.IntN(8) == 0
+		if rng.IntN(2) == 0 {
+			p.Storm.NewGroups = 1 + rng.IntN(4)
+		}
 		p.ResolveTimeout = []time.Duration{5 * time.Minute, time.Hour}[rng.IntN(2)]
 		if rng.IntN(2) == 0 {
 			p.Route.Routes = []Route{child("{}/a/0", "both", rng.IntN(2) == 0, "team=a|b"), child("{}/b/1", "nobody", true, "team=b|c"), child("{}/c/2", "oncall", false, "severity=critical")}
@@ -146,7 +152,7 @@ func (b *books) enter(rows []Row) error {
 			b.delivered++
 			b.n[r.Now]++
 		case Moved:
-			if r.Was == r.Now {
+			if r.Was == r.Now && (r.Now != Pending || r.Until == 0) {
 				return fmt.Errorf("row %+v moves nothing", r)
 			}
 			b.n[r.Was]--
@@ -276,6 +282,37 @@ func (p person) hear(n *Notification) error {
 	return nil
 }
 
+// names are those that stood in the notifications of an incident.
+type names map[uint64]map[alert.Fingerprint]bool
+
+func (ns names) hear(n *Notification) {
+	for i := range n.Alerts {
+		if ns[n.Incident] == nil {
+			ns[n.Incident] = map[alert.Fingerprint]bool{}
+		}
+		ns[n.Incident][n.Alerts[i].Fingerprint] = true
+	}
+}
+
+// check complains about a critical or an error that a storm is said to have
+// told of, and that no notification named.
+func (ns names) check(rows []Row) error {
+	for i := range rows {
+		r := &rows[i]
+		if r.Action != Moved || r.Now != Storm || !grave(r.Severity) {
+			continue
+		}
+		incident, err := ParseIncident(r.Cause)
+		if err != nil {
+			return fmt.Errorf("row %+v: %w", r, err)
+		}
+		if !ns[incident][r.Fingerprint] || r.Paged < r.Severity {
+			return fmt.Errorf("%s %s was told of in a storm at %s, named in %s: %v", r.Severity, r.Fingerprint, r.Paged, r.Cause, ns[incident][r.Fingerprint])
+		}
+	}
+	return nil
+}
+
 func TestRandomStories(t *testing.T) {
 	const seeds, steps = 400, 250
 	var seen [NumDispositions]int
@@ -288,12 +325,13 @@ func TestRandomStories(t *testing.T) {
 		}
 		var out Output
 		var b books
-		p := person{}
+		p, told := person{}, names{}
 		for i := range story {
 			listen := func() (err error) {
 				for j := range out.Notifications {
 					n := &out.Notifications[j]
 					kinds[n.Kind.String()+" "+n.Reason.String()]++
+					told.hear(n)
 					if err == nil {
 						err = p.hear(n)
 					}
@@ -308,7 +346,7 @@ func TestRandomStories(t *testing.T) {
 				p.raw(c, story[i].id, story[i].alerts[0])
 			}
 			apply(t, c, &out, &story[i], i+1)
-			err = errors.Join(err, b.enter(out.Rows), sound(c, story[i].at), listen())
+			err = errors.Join(err, listen(), b.enter(out.Rows), told.check(out.Rows), sound(c, story[i].at))
 			if err != nil {
 				t.Fatalf("seed %d step %d (%s): %v", seed, i, story[i].verb, err)
 			}
@@ -327,7 +365,7 @@ func TestRandomStories(t *testing.T) {
 		}
 	}
 	// A run that never came to a place proves nothing about it.
-	for _, d := range []Disposition{Paged, Grouped, Repeat, Silenced, Inhibited, Muted, ResolvedBeforePage, BelowThreshold, Closed, Stray} {
+	for _, d := range []Disposition{Paged, Grouped, Storm, Repeat, Silenced, Inhibited, Muted, ResolvedBeforePage, BelowThreshold, Closed, Stray} {
 		if seen[d] < 50 {
 			t.Errorf("only %d deliveries were %s", seen[d], d)
 		}

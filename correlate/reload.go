@@ -21,6 +21,7 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	old := c.groups
 	c.policy = compiled
 	c.setSources(out, now, p.Sources)
+	c.keepRushes(p)
 	c.groups, c.freeSlots, c.index, c.timers = nil, nil, map[string]*group{}, nil
 	heirs := c.retire(old)
 
@@ -52,6 +53,9 @@ func (c *Core) retire(old []*group) heirs {
 			h.byKey[g.key] = g
 		}
 		g.retired = true
+		if g.storm != 0 {
+			continue // its alerts know it
+		}
 		if k := receiverKey(g.route.Receiver, g.labels); h.byReceiver[k] == nil {
 			h.byReceiver[k] = g
 		}
@@ -77,10 +81,14 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 	if l.first.group == nil {
 		return // ended, waiting to be forgotten
 	}
+	wasDue := l.due()
 	seats := append([]seat{l.first}, l.more...)
 	l.first, l.more = seat{}, nil
 	c.routes = c.policy.root.match(c.routes[:0], c.lsRoute)
 	for _, r := range c.routes {
+		if g := stormSeat(seats, r); g != nil && c.stay(r, g, ref) {
+			continue
+		}
 		c.takeOver(r, h)
 		c.join(out, now, r, ref, c.lsRoute)
 	}
@@ -97,6 +105,9 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 		}
 	}
 	c.settle(out, now, ref, "")
+	if due := l.due(); l.disposition == Pending && !l.ended && wasDue != 0 && due != wasDue {
+		c.move(out, now, ref, Pending, "") // as it was, at another time
+	}
 }
 
 // takeOver opens the group of c.lsRoute under r with the history of the one it
@@ -114,10 +125,15 @@ func (c *Core) takeOver(r *route, h heirs) {
 	if old == nil || old.successor != nil || old.route.Receiver != r.Receiver {
 		return
 	}
+	c.succeed(old, r, string(c.key), c.lsB.Clone())
+}
+
+// succeed opens a group under r with the history of an old one.
+func (c *Core) succeed(old *group, r *route, key string, labels alert.Labels) *group {
 	g := &group{
-		route: r, key: string(c.key), labels: c.lsB.Clone(), openedAt: old.openedAt, incident: old.incident,
+		route: r, key: key, labels: labels, openedAt: old.openedAt, incident: old.incident,
 		revision: old.revision, pages: old.pages, pagedSeverity: old.pagedSeverity, told: old.told, heirOf: old,
-		pagedNow: old.pagedNow, alias: old.alias, levels: old.levels,
+		pagedNow: old.pagedNow, alias: old.alias, levels: old.levels, storm: old.storm, joined: old.joined,
 	}
 	if g.providerKey() != old.providerKey() {
 		g.alias = old.providerKey() // the provider knows it by that
@@ -126,6 +142,7 @@ func (c *Core) takeOver(r *route, h heirs) {
 	c.index[g.key] = g
 	c.place(g)
 	c.schedule(g, old.next)
+	return g
 }
 
 // keepRetired sees to it that whoever believes that an alert of g fires hears of

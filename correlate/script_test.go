@@ -144,6 +144,12 @@ func describe(n *Notification) string {
 	if n.Reason == Escalation || n.Reason == RepeatInterval {
 		s += " (" + n.Reason.String() + ")"
 	}
+	if n.Storm != nil {
+		s += fmt.Sprintf(" storm of %d", n.Storm.Joined)
+	}
+	if n.Continued {
+		s += " continued"
+	}
 	if _, level, ok := strings.Cut(n.Key(), "#"); ok && len(n.Keys) > 1 {
 		s += " #" + level
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/winnowhq/winnow/internal/wire"
 )
 
-const stateVersion = 1
+// Version 2 has storms; a state of version 1 is that of a core without any.
+const stateVersion = 2
 
 // AppendState writes all that later decisions depend on: the same core always
 // as the same bytes. The policy is not among it; LoadCore is given the one that
@@ -19,6 +20,7 @@ func (c *Core) AppendState(w *wire.Writer) {
 	w.Uint(c.seq)
 	w.Uint(c.order)
 	w.Uint(c.incidents)
+	c.appendRushes(w)
 	c.dims.append(w)
 	c.appendSources(w)
 	c.appendSilences(w)
@@ -113,6 +115,8 @@ func (g *group) append(w *wire.Writer) {
 		w.Uint(uint64(t.firing))
 	}
 	w.String(g.alias)
+	w.Uint(g.storm)
+	w.Uint(g.joined)
 	w.Uint(uint64(len(g.levels)))
 	for _, l := range g.levels {
 		w.Byte(byte(l))
@@ -141,17 +145,21 @@ func LoadCore(p *Policy, r *wire.Reader) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	if v := r.Byte(); v != stateVersion {
-		r.Fail("core of version %d, want %d", v, stateVersion)
+	v := r.Byte()
+	if v < 1 || v > stateVersion {
+		r.Fail("core of version %d, want at most %d", v, stateVersion)
 		return nil, r.Err()
 	}
 	c := newCore(compiled, nil)
 	c.seq, c.order, c.incidents = r.Uint(), r.Uint(), r.Uint()
+	if v > 1 {
+		c.loadRushes(r)
+	}
 	c.dims.load(r)
 	c.loadSources(r)
 	c.loadSilences(r)
 	c.table = dedupe.LoadState(r)
-	if c.loadLive(r) && c.loadGroups(r) && c.loadForget(r) {
+	if c.loadLive(r) && c.loadGroups(r, v) && c.loadForget(r) {
 		c.loadSeats(r)
 	}
 	return c, r.Err()
@@ -201,6 +209,7 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 		if !known || r.Err() != nil {
 			continue
 		}
+		c.table.SetTag(dedupe.Ref(ref), l.dim) // a table of version 1 has none
 		if c.policy.rules != nil {
 			c.lsA = c.table.Labels(c.lsA[:0], dedupe.Ref(ref))
 			l.links = c.inhibitLinks(c.lsA)
@@ -234,11 +243,11 @@ func loadDisposition(r *wire.Reader) Disposition {
 	return d
 }
 
-func (c *Core) loadGroups(r *wire.Reader) bool {
+func (c *Core) loadGroups(r *wire.Reader, version byte) bool {
 	for slot := range r.Count(1) {
 		var g *group
 		if r.Bool() {
-			g = c.loadGroup(r)
+			g = c.loadGroup(r, version)
 			if g == nil || r.Err() != nil {
 				return false
 			}
@@ -266,7 +275,7 @@ func (c *Core) loadGroups(r *wire.Reader) bool {
 	return r.Err() == nil
 }
 
-func (c *Core) loadGroup(r *wire.Reader) *group {
+func (c *Core) loadGroup(r *wire.Reader, version byte) *group {
 	g := &group{retired: r.Bool()}
 	if g.retired {
 		own := &route{Route: &Route{}}
@@ -285,7 +294,6 @@ func (c *Core) loadGroup(r *wire.Reader) *group {
 		g.route = c.policy.routes[i]
 	}
 	g.labels = loadLabels(r)
-	g.key = string(appendGroupKey(nil, g.route, g.labels))
 	g.next, g.order = alert.Time(r.Int()), r.Uint()
 	g.incident, g.revision, g.pages = r.Uint(), r.Uint32(), r.Uint32()
 	g.openedAt, g.pagedSeverity, g.pagedNow = alert.Time(r.Int()), alert.Severity(r.Byte()), alert.Time(r.Int())
@@ -296,6 +304,14 @@ func (c *Core) loadGroup(r *wire.Reader) *group {
 		g.told[k] = told{at: alert.Time(r.Int()), firing: int(r.Uint32())}
 	}
 	g.alias = r.String()
+	if version > 1 {
+		g.storm, g.joined = r.Uint(), r.Uint()
+	}
+	if g.storm != 0 {
+		g.key = string(appendStormKey(nil, g.route, g.storm, g.labels))
+	} else {
+		g.key = string(appendGroupKey(nil, g.route, g.labels))
+	}
 	for range r.Count(1) {
 		l := alert.Severity(r.Byte())
 		if l > alert.Critical {

@@ -56,6 +56,7 @@ type IncidentView struct {
 	NextAt   alert.Time     // when it is looked at next
 	Pages    uint32         // sent so far
 	Severity alert.Severity // the highest paged
+	Storm    *StormSummary  // nil unless it stands for a storm
 	Alerts   []AlertView
 }
 
@@ -88,6 +89,7 @@ func (c *Core) incidentView(g *group) IncidentView {
 	return IncidentView{
 		Incident: g.incident, Receiver: g.route.Receiver, GroupKey: g.providerKey(),
 		Labels: g.labels, OpenedAt: g.openedAt, NextAt: g.next, Pages: g.pages, Severity: g.pagedSeverity,
+		Storm: g.summary(),
 	}
 }
 
@@ -96,7 +98,7 @@ func (c *Core) incidentView(g *group) IncidentView {
 func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, alert.Time)) {
 	for ref := 1; ref < len(c.live); ref++ {
 		if l := &c.live[ref]; l.disposition == Pending && !l.ended && l.severity >= severity {
-			f(c.table.Fingerprint(dedupe.Ref(ref)), l.first.group.next)
+			f(c.table.Fingerprint(dedupe.Ref(ref)), l.due())
 		}
 	}
 }

@@ -1,11 +1,15 @@
 package dedupe
 
 import (
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/wire"
 )
 
-const stateVersion = 1
+// stateVersion is what is written. Version 1, which is read as well, had no tags
+// and no dictionaries.
+const stateVersion = 2
 
 // AppendState writes the table: the same table always as the same bytes, and
 // LoadState makes of them a table that will answer everything as this one does,
@@ -19,12 +23,12 @@ func (t *Table) AppendState(w *wire.Writer) {
 	for _, h := range t.texts.seen {
 		w.Uint(uint64(h))
 	}
-	w.Uint(uint64(len(t.entries)))
-	w.Uint(uint64(t.n))
+	w.Uint(uint64(t.entries.Len()))
+	w.Uint(uint64(t.entries.Len() - 1 - len(t.free)))
 	base := alert.Time(0)
-	for ref := range t.entries {
-		e := &t.entries[ref]
-		if !e.live {
+	for ref := range t.entries.Len() {
+		e := t.at(Ref(ref))
+		if e.flags == 0 {
 			continue
 		}
 		w.Uint(uint64(ref))
@@ -34,22 +38,64 @@ func (t *Table) AppendState(w *wire.Writer) {
 		w.Int(int64(e.endsAt - e.startsAt))
 		w.Int(int64(e.seenAt - e.startsAt))
 		w.Uint(uint64(e.deliveries))
-		w.Bool(e.timeout)
-		w.Bool(e.frozen)
-		w.Bytes(e.text)
+		w.Byte(byte(e.flags))
+		w.Uint(uint64(e.tag))
+		w.Uint(uint64(e.dictionary))
+		w.Bytes(t.store.get(e.text))
 		base = e.startsAt
 	}
 	w.Uint(uint64(len(t.free)))
 	for _, r := range t.free {
 		w.Uint(uint64(r))
 	}
+	t.appendDictionaries(w)
+}
+
+func (t *Table) appendDictionaries(w *wire.Writer) {
+	w.Uint(uint64(t.ordinal))
+	for _, d := range t.dictionaries {
+		w.Bool(d != nil)
+		if d == nil {
+			continue
+		}
+		w.Fixed(d.id)
+		w.Uint(uint64(d.ordinal))
+		w.Uint(uint64(len(d.words)))
+		before := Ref(0)
+		for number := range d.words {
+			k := &d.words[number]
+			e := t.at(k.ref)
+			w.Int(int64(k.ref) - int64(before))
+			if before = k.ref; k.ref == 0 {
+				continue
+			}
+			same := k.text == uint32(e.annotations)
+			w.Bool(same)
+			if !same {
+				w.Uint(uint64(k.text))
+			}
+			w.Int(int64(k.startsAt - e.startsAt))
+		}
+		aside := sortedAside(d)
+		w.Uint(uint64(len(aside)))
+		for _, o := range aside {
+			w.Uint(uint64(o.ref))
+			w.Uint(uint64(o.text))
+			w.Bytes(t.store.get(d.aside[o]))
+		}
+		w.Uint(uint64(len(d.parked)))
+		for _, r := range d.parked {
+			w.Uint(uint64(r))
+		}
+	}
 }
 
 // LoadState reads what AppendState wrote.
 func LoadState(r *wire.Reader) *Table {
 	t := NewTable()
-	if v := r.Byte(); v != stateVersion {
-		r.Fail("table of version %d, want %d", v, stateVersion)
+	version := r.Byte()
+	if version < 1 || version > stateVersion {
+		r.Fail("table of version %d, want %d at most", version, stateVersion)
 		return t
 	}
 	t.texts.load(r)
@@ -59,54 +105,160 @@ func LoadState(r *wire.Reader) *Table {
 		r.Fail("%d alerts of %d", n, size)
 		return t
 	}
-	t.entries = make([]entry, size)
+	t.entries.Grow(size)
 	for len(t.slots) < 2*(n+1) {
 		t.slots = make([]slot, 2*len(t.slots))
 	}
 	base := alert.Time(0)
 	for range n {
 		ref := r.Uint32()
-		if ref == 0 || int(ref) >= size || t.entries[ref].live {
+		if ref == 0 || int(ref) >= size || t.at(Ref(ref)).flags != 0 {
 			r.Fail("alert %d of %d, or twice", ref, size)
 			return t
 		}
-		t.loadEntry(r, Ref(ref), base)
-		base = t.entries[ref].startsAt
+		t.loadEntry(r, Ref(ref), base, version)
+		base = t.at(Ref(ref)).startsAt
 	}
-	t.loadFree(r)
+	t.loadFree(r, size-1-n)
+	if version > 1 && r.Err() == nil {
+		t.loadDictionaries(r)
+	}
 	return t
 }
 
-func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time) {
-	e := &t.entries[ref]
-	e.live = true
+func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte) {
+	e := t.at(ref)
+	e.flags = live
 	e.fingerprint = alert.Fingerprint(r.Fixed())
 	e.annotations = r.Fixed()
 	e.startsAt = base + alert.Time(r.Int())
 	e.endsAt = e.startsAt + alert.Time(r.Int())
 	e.seenAt = e.startsAt + alert.Time(r.Int())
 	e.deliveries = r.Uint32()
-	e.timeout, e.frozen = r.Bool(), r.Bool()
-	e.text = append([]byte(nil), r.Bytes()...)
-	if !t.texts.sound(e.text) {
-		r.Fail("text of alert %d", ref)
+	if version == 1 {
+		e.flags.set(timeout, r.Bool())
+		e.flags.set(frozen, r.Bool())
+	} else {
+		e.flags = flags(r.Byte())
+		e.tag = r.Uint32()
+		e.dictionary = uint16(r.Uint32())
+	}
+	if f := e.flags & (live | parked); f != live && f != parked {
+		r.Fail("flags %d of alert %d", e.flags, ref)
+		return
+	}
+	e.text = t.loadText(r, owner(ref))
+	if r.Err() != nil || e.flags&live == 0 {
 		return
 	}
 	t.n++
 	t.place(slot{ref, tag(e.fingerprint)}, uint64(e.fingerprint))
 }
 
+func (t *Table) loadText(r *wire.Reader, o owner) place {
+	text := r.Bytes()
+	if !t.texts.sound(text) {
+		r.Fail("text of alert %d", o)
+		return 0
+	}
+	return t.store.put(o, text)
+}
+
+func (t *Table) loadDictionaries(r *wire.Reader) {
+	t.ordinal = uint16(r.Uint32())
+	kept := make([]bool, t.entries.Len()) // by a list of those parked
+	for i := range t.dictionaries {
+		if !r.Bool() {
+			continue
+		}
+		d := &dictionary{id: r.Fixed(), ordinal: uint16(r.Uint32()), aside: map[other]place{}}
+		if t.byOrdinal(d.ordinal) != nil || t.dictionary(d.id) != nil || i > 0 && t.dictionaries[i-1] == nil {
+			r.Fail("dictionary %d twice", d.id)
+			return
+		}
+		t.loadWords(r, d)
+		t.loadAside(r, d)
+		for range r.Count(1) {
+			ref := r.Uint32()
+			if int(ref) >= t.entries.Len() || t.at(Ref(ref)).flags&parked == 0 || kept[ref] {
+				r.Fail("alert %d is not parked, or twice", ref)
+				return
+			}
+			kept[ref] = true
+			d.parked = append(d.parked, Ref(ref))
+		}
+		t.dictionaries[i] = d
+	}
+	for ref := range t.entries.Len() {
+		if t.at(Ref(ref)).flags&parked != 0 && !kept[ref] {
+			r.Fail("alert %d is parked nowhere", ref)
+			return
+		}
+	}
+}
+
+func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
+	n := r.Count(1)
+	if n > MaxNumber {
+		r.Fail("%d numbers", n)
+		return
+	}
+	d.words = make([]word, 0, n)
+	ref := int64(0)
+	for number := range n {
+		ref += r.Int()
+		if ref < 0 || ref >= int64(t.entries.Len()) || ref > 0 && t.at(Ref(ref)).flags == 0 {
+			r.Fail("number %d stands for alert %d", number, ref)
+			return
+		}
+		k := word{ref: Ref(ref)}
+		if ref > 0 {
+			e := t.at(k.ref)
+			if k.text = uint32(e.annotations); !r.Bool() {
+				k.text = r.Uint32()
+			}
+			k.startsAt = e.startsAt + alert.Time(r.Int())
+		}
+		if r.Err() != nil {
+			return
+		}
+		d.words = append(d.words, k)
+	}
+}
+
+func (t *Table) loadAside(r *wire.Reader, d *dictionary) {
+	for range r.Count(3) {
+		o := other{Ref(r.Uint32()), r.Uint32()}
+		if o.ref == 0 || int(o.ref) >= t.entries.Len() || t.at(o.ref).flags == 0 {
+			r.Fail("a text of alert %d", o.ref)
+			return
+		}
+		if _, kept := t.findAside(o); kept != nil || d.aside[o] != 0 {
+			r.Fail("a text of alert %d twice", o.ref)
+			return
+		}
+		p := t.loadText(r, owner(o.ref)|ownedAside)
+		if r.Err() != nil {
+			return
+		}
+		if uint32(t.texts.hashAnnotations(t.store.get(p))) != o.text {
+			r.Fail("a text of alert %d is another", o.ref)
+			return
+		}
+		d.aside[o] = p
+	}
+}
+
 // loadFree reads the free refs: each one exactly that is not in use.
-func (t *Table) loadFree(r *wire.Reader) {
-	want := len(t.entries) - 1 - t.n
+func (t *Table) loadFree(r *wire.Reader, want int) {
 	if n := r.Count(1); n != want {
 		r.Fail("%d free refs, want %d", n, want)
 		return
 	}
-	taken := make([]bool, len(t.entries))
+	taken := make([]bool, t.entries.Len())
 	for range want {
 		ref := r.Uint32()
-		if ref == 0 || int(ref) >= len(t.entries) || t.entries[ref].live || taken[ref] {
+		if ref == 0 || int(ref) >= t.entries.Len() || t.at(Ref(ref)).flags != 0 || taken[ref] {
 			r.Fail("free ref %d", ref)
 			return
 		}
@@ -122,11 +274,15 @@ func (s *texts) load(r *wire.Reader) {
 		return
 	}
 	s.symbols = make([]string, 0, n)
-	s.index = make(map[string]uint32, n)
-	for i := range n {
+	for range n {
 		v := r.String()
-		s.symbols = append(s.symbols, v)
-		s.index[v] = uint32(i)
+		h := xxhash.Sum64String(v)
+		k := s.find(v, h)
+		if k.number != 0 {
+			r.Fail("symbol %q twice", v)
+			return
+		}
+		s.add(v, k, h)
 	}
 	for i := range s.seen {
 		s.seen[i] = r.Uint32()

@@ -71,8 +71,8 @@ func FuzzLoadState(f *testing.F) {
 		if r.End() != nil {
 			return
 		}
-		for ref := range table.entries {
-			if table.entries[ref].live {
+		for ref := range table.entries.Len() {
+			if table.at(Ref(ref)).flags&live != 0 {
 				table.Labels(nil, Ref(ref))
 				table.Annotations(nil, Ref(ref))
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/paged"
 )
 
 // Ref names a live alert of a Table. Zero names none. A Ref is reused after
@@ -21,26 +22,49 @@ type Ref uint32
 
 const forever = alert.Time(math.MaxInt64)
 
+// entry is what a delivery of an alert reads and writes: one line of the
+// processor's cache, without a pointer.
 type entry struct {
 	fingerprint alert.Fingerprint
 	annotations uint64 // hash of annotations and generator URL
 	startsAt    alert.Time
 	endsAt      alert.Time // the alert fires until then; never zero
 	seenAt      alert.Time // last delivery
-	text        []byte     // labels, annotations and generator URL, packed
+	text        place      // labels, annotations and generator URL, packed
 	deliveries  uint32     // in this episode, saturating
-	timeout     bool       // endsAt is how long the sender is believed, not what it said
-	frozen      bool       // its sender is silent, and silence is not believed
-	live        bool
+	tag         uint32     // the caller's
+	dictionary  uint16     // the ordinal of the newest that names it; 0 for none
+	flags       flags
+}
+
+type flags uint8
+
+const (
+	live    flags = 1 << iota
+	timeout       // endsAt is how long the sender is believed, not what it said
+	frozen        // its sender is silent, and silence is not believed
+	parked        // forgotten, but a dictionary has its text
+)
+
+func (f *flags) set(which flags, on bool) {
+	if *f &^= which; on {
+		*f |= which
+	}
 }
 
 // A Table knows each live alert by its labels.
 type Table struct {
 	slots   []slot // open addressing, linear probing, a power of two long
-	entries []entry
+	entries paged.List[entry] // by Ref; 0 is nobody's
 	free    []Ref
 	n       int
 	texts   texts
+	store   store
+	packed  []byte // reused
+
+	dictionaries [maxDictionaries]*dictionary // the newest first
+	ordinal      uint16                       // of the newest
+	touched      uint32                       // keeps Touch from being left out
 }
 
 // slot holds a reference and the upper half of its fingerprint, so that a probe
@@ -52,15 +76,19 @@ type slot struct {
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{slots: make([]slot, 1024), entries: make([]entry, 1)}
+	t := &Table{slots: make([]slot, 1024)}
+	t.entries.Add()
+	return t
 }
+
+func (t *Table) at(r Ref) *entry { return t.entries.At(uint32(r)) }
 
 // Len is the number of alerts known, those that have ended included until
 // they are forgotten.
 func (t *Table) Len() int { return t.n }
 
 // Cap bounds the Refs in use: each is smaller.
-func (t *Table) Cap() int { return len(t.entries) }
+func (t *Table) Cap() int { return t.entries.Len() }
 
 // Observe records that a was delivered at now and says what that changed. It
 // returns 0 and Stray for the resolve of an alert that is not known. Validity is
@@ -78,37 +106,48 @@ func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) 
 		}
 		return t.insert(now, a, startsAt, endsAt, timeout), First
 	}
-	e := &t.entries[ref]
-	e.seenAt = now
+	if hash := annotationHash(a); endsAt > now && hash != t.at(ref).annotations {
+		t.rewrite(ref, a, hash)
+		return ref, t.fires(ref, now, startsAt, endsAt, timeout, true)
+	}
+	return ref, t.seen(ref, now, startsAt, endsAt, timeout)
+}
+
+// seen enters a delivery of a known alert whose text is as it was.
+func (t *Table) seen(ref Ref, now, startsAt, endsAt alert.Time, timeout bool) Verdict {
 	if endsAt <= now {
-		return ref, t.resolve(e, now, startsAt, endsAt)
+		return t.resolve(t.at(ref), now, startsAt, endsAt)
 	}
-	e.frozen = false
-	hash := annotationHash(a)
-	moved := hash != e.annotations
-	if moved {
-		e.annotations = hash
-		e.text = t.texts.pack(e.text[:0], a)
-	}
+	return t.fires(ref, now, startsAt, endsAt, timeout, false)
+}
+
+// fires enters a delivery that says that the alert fires until endsAt.
+func (t *Table) fires(ref Ref, now, startsAt, endsAt alert.Time, isTimeout, moved bool) Verdict {
+	e := t.at(ref)
+	e.seenAt = now
+	e.flags &^= frozen
 	if e.endsAt <= now { // it had ended
-		e.startsAt, e.endsAt, e.timeout, e.deliveries = startsAt, endsAt, timeout, 1
-		return ref, Reopened
+		e.startsAt, e.endsAt, e.deliveries = startsAt, endsAt, 1
+		e.flags.set(timeout, isTimeout)
+		return Reopened
 	}
 	if e.deliveries < math.MaxUint32 {
 		e.deliveries++
 	}
 	e.startsAt = min(e.startsAt, startsAt)
-	if endsAt >= e.endsAt || e.timeout {
-		e.endsAt, e.timeout = endsAt, timeout
+	if endsAt >= e.endsAt || e.flags&timeout != 0 {
+		e.endsAt = endsAt
+		e.flags.set(timeout, isTimeout)
 	}
 	if moved {
-		return ref, Changed
+		return Changed
 	}
-	return ref, Repeat
+	return Repeat
 }
 
 // resolve applies a delivery that says the alert ended at endsAt.
 func (t *Table) resolve(e *entry, now, startsAt, endsAt alert.Time) Verdict {
+	e.seenAt = now
 	if endsAt < e.startsAt && startsAt < e.startsAt {
 		return Repeat // it speaks of an earlier episode
 	}
@@ -120,7 +159,8 @@ func (t *Table) resolve(e *entry, now, startsAt, endsAt alert.Time) Verdict {
 		e.deliveries++
 	}
 	e.startsAt = min(e.startsAt, startsAt)
-	e.endsAt, e.timeout, e.frozen = endsAt, false, false
+	e.endsAt = endsAt
+	e.flags &^= timeout | frozen
 	return Resolved
 }
 
@@ -148,38 +188,38 @@ func bounds(now alert.Time, a *alert.Alert, validity time.Duration) (startsAt, e
 }
 
 // Known reports whether r names an alert.
-func (t *Table) Known(r Ref) bool { return int(r) < len(t.entries) && t.entries[r].live }
+func (t *Table) Known(r Ref) bool { return int(r) < t.entries.Len() && t.at(r).flags&live != 0 }
 
 // Firing reports whether the alert still fires at the given time.
-func (t *Table) Firing(r Ref, at alert.Time) bool { return t.entries[r].endsAt > at }
+func (t *Table) Firing(r Ref, at alert.Time) bool { return t.at(r).endsAt > at }
 
 // Fingerprint of the alert's labels.
-func (t *Table) Fingerprint(r Ref) alert.Fingerprint { return t.entries[r].fingerprint }
+func (t *Table) Fingerprint(r Ref) alert.Fingerprint { return t.at(r).fingerprint }
 
 // StartsAt is the start of the current episode, EndsAt its end: in the future
 // while it fires.
-func (t *Table) StartsAt(r Ref) alert.Time { return t.entries[r].startsAt }
+func (t *Table) StartsAt(r Ref) alert.Time { return t.at(r).startsAt }
 
 // EndsAt is when the alert ended, or until when it is believed to fire.
-func (t *Table) EndsAt(r Ref) alert.Time { return t.entries[r].endsAt }
+func (t *Table) EndsAt(r Ref) alert.Time { return t.at(r).endsAt }
 
 // SeenAt is the time of the last delivery.
-func (t *Table) SeenAt(r Ref) alert.Time { return t.entries[r].seenAt }
+func (t *Table) SeenAt(r Ref) alert.Time { return t.at(r).seenAt }
 
 // Deliveries counts the deliveries of the current episode.
-func (t *Table) Deliveries(r Ref) uint64 { return uint64(t.entries[r].deliveries) }
+func (t *Table) Deliveries(r Ref) uint64 { return uint64(t.at(r).deliveries) }
 
 // Labels appends the alert's labels to dst. Its strings are shared with the
 // table and stay valid after Forget.
 func (t *Table) Labels(dst alert.Labels, r Ref) alert.Labels {
-	dst, _ = t.texts.labels(dst, t.entries[r].text)
+	dst, _ = t.texts.labels(dst, t.store.get(t.at(r).text))
 	return dst
 }
 
 // Annotations appends the newest annotations to dst and returns the newest
 // generator URL with them.
 func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
-	rest := t.texts.skip(t.entries[r].text)
+	rest := t.texts.skip(t.store.get(t.at(r).text))
 	dst, rest = t.texts.labels(dst, rest)
 	url, _ := t.texts.str(rest)
 	return dst, url
@@ -190,7 +230,7 @@ func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 func (t *Table) Lookup(dst []Ref, f alert.Fingerprint) []Ref {
 	mask := uint64(len(t.slots) - 1)
 	for i := uint64(f) & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
-		if r := t.slots[i].ref; t.slots[i].tag == tag(f) && t.entries[r].fingerprint == f {
+		if r := t.slots[i].ref; t.slots[i].tag == tag(f) && t.at(r).fingerprint == f {
 			dst = append(dst, r)
 		}
 	}
@@ -200,9 +240,9 @@ func (t *Table) Lookup(dst []Ref, f alert.Fingerprint) []Ref {
 // Extend moves the believed end of every alert that fired at from by d. It is
 // for the time in which nobody could be heard: silence then proves nothing.
 func (t *Table) Extend(from alert.Time, d time.Duration) (extended int) {
-	for i := range t.entries {
-		e := &t.entries[i]
-		if e.live && e.endsAt > from && e.endsAt != forever {
+	for i := range t.entries.Len() {
+		e := t.at(Ref(i))
+		if e.flags&live != 0 && e.endsAt > from && e.endsAt != forever {
 			e.endsAt = e.endsAt.Add(d)
 			extended++
 		}
@@ -212,28 +252,42 @@ func (t *Table) Extend(from alert.Time, d time.Duration) (extended int) {
 
 // Freeze has an alert that fires go on firing until its sender is heard again.
 func (t *Table) Freeze(r Ref) {
-	e := &t.entries[r]
-	e.endsAt, e.timeout, e.frozen = forever, true, true
+	e := t.at(r)
+	e.endsAt = forever
+	e.flags |= timeout | frozen
 }
 
 // Thaw gives an alert that was frozen, and that its sender has not spoken of
 // since, until a given time.
 func (t *Table) Thaw(r Ref, until alert.Time) {
-	if e := &t.entries[r]; e.frozen {
-		e.endsAt, e.frozen = until, false
+	if e := t.at(r); e.flags&frozen != 0 {
+		e.endsAt = until
+		e.flags &^= frozen
 	}
 }
 
+// Tag is a number that the caller has given the alert; 0 before.
+func (t *Table) Tag(r Ref) uint32 { return t.at(r).tag }
+
+// SetTag gives the alert a number.
+func (t *Table) SetTag(r Ref, tag uint32) { t.at(r).tag = tag }
+
 // Forget drops an alert; its next delivery is First.
 func (t *Table) Forget(r Ref) {
-	e := &t.entries[r]
-	if !e.live {
+	e := t.at(r)
+	if e.flags&live == 0 {
 		return
 	}
 	t.remove(r)
-	*e = entry{}
-	t.free = append(t.free, r)
 	t.n--
+	t.park(r)
+}
+
+// vacate makes a Ref free to be given out again.
+func (t *Table) vacate(r Ref) {
+	t.store.drop(t.at(r).text)
+	*t.at(r) = entry{}
+	t.free = append(t.free, r)
 }
 
 func (t *Table) find(a *alert.Alert) Ref {
@@ -244,31 +298,58 @@ func (t *Table) find(a *alert.Alert) Ref {
 			continue
 		}
 		r := t.slots[i].ref
-		if e := &t.entries[r]; e.fingerprint == a.Fingerprint && t.texts.equal(e.text, a.Labels) {
+		if e := t.at(r); e.fingerprint == a.Fingerprint && t.texts.equal(t.store.get(e.text), a.Labels) {
 			return r
 		}
 	}
 	return 0
 }
 
-func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Time, timeout bool) Ref {
+func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Time, isTimeout bool) Ref {
 	if 2*(t.n+1) > len(t.slots) {
 		t.grow()
 	}
-	var r Ref
-	if n := len(t.free); n > 0 {
-		r, t.free = t.free[n-1], t.free[:n-1]
-	} else {
-		r = Ref(len(t.entries))
-		t.entries = append(t.entries, entry{})
-	}
-	t.entries[r] = entry{
-		fingerprint: a.Fingerprint, annotations: annotationHash(a), startsAt: startsAt, endsAt: endsAt, seenAt: now,
-		text: t.texts.pack(nil, a), deliveries: 1, timeout: timeout, live: true,
-	}
+	r := t.occupy(a)
+	e := t.at(r)
+	e.startsAt, e.endsAt, e.seenAt, e.deliveries = startsAt, endsAt, now, 1
+	e.flags = live
+	e.flags.set(timeout, isTimeout)
 	t.n++
 	t.place(slot{r, tag(a.Fingerprint)}, uint64(a.Fingerprint))
 	return r
+}
+
+// occupy takes a Ref for an alert and keeps its text.
+func (t *Table) occupy(a *alert.Alert) (r Ref) {
+	if n := len(t.free); n > 0 {
+		r, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		r = Ref(t.entries.Add())
+	}
+	t.packed = t.texts.pack(t.packed[:0], a)
+	*t.at(r) = entry{fingerprint: a.Fingerprint, annotations: annotationHash(a), text: t.store.put(owner(r), t.packed)}
+	t.tidy()
+	return r
+}
+
+// rewrite keeps another text of an alert. What a dictionary calls by a number is
+// kept as well: its sender may say it again.
+func (t *Table) rewrite(r Ref, a *alert.Alert, hash uint64) {
+	e := t.at(r)
+	t.setAside(r)
+	t.packed = t.texts.pack(t.packed[:0], a)
+	e.annotations, e.text = hash, t.store.put(owner(r), t.packed)
+	t.tidy()
+}
+
+// tidy empties a chunk of the store where many texts have been given up.
+func (t *Table) tidy() {
+	c, ok := t.store.gaps()
+	if !ok {
+		return
+	}
+	t.store.each(c, func(o owner, text []byte) { t.moved(o, t.store.put(o, text)) })
+	t.store.release(c)
 }
 
 func (t *Table) place(s slot, hash uint64) {
@@ -285,7 +366,7 @@ func (t *Table) grow() {
 	t.slots = make([]slot, 2*len(old))
 	for _, s := range old {
 		if s.ref != 0 {
-			t.place(s, uint64(t.entries[s.ref].fingerprint))
+			t.place(s, uint64(t.at(s.ref).fingerprint))
 		}
 	}
 }
@@ -293,12 +374,12 @@ func (t *Table) grow() {
 // remove empties r's slot and closes the gap that this leaves in its run.
 func (t *Table) remove(r Ref) {
 	mask := uint64(len(t.slots) - 1)
-	i := uint64(t.entries[r].fingerprint) & mask
+	i := uint64(t.at(r).fingerprint) & mask
 	for t.slots[i].ref != r {
 		i = (i + 1) & mask
 	}
 	for j := (i + 1) & mask; t.slots[j].ref != 0; j = (j + 1) & mask {
-		home := uint64(t.entries[t.slots[j].ref].fingerprint) & mask
+		home := uint64(t.at(t.slots[j].ref).fingerprint) & mask
 		if (j-home)&mask >= (j-i)&mask { // it may move back to i without passing its home
 			t.slots[i] = t.slots[j]
 			i = j

@@ -22,8 +22,43 @@ const minSymbol = 3
 // its own length.
 type texts struct {
 	symbols []string
-	index   map[string]uint32
+	index   []symbolSlot    // open addressing, linear probing, a power of two long
 	seen    [1 << 14]uint32 // hashes of strings seen once, a direct-mapped guess
+}
+
+type symbolSlot struct {
+	hash   uint32
+	number uint32 // of the symbol, counted from 1
+}
+
+// find returns the slot of v, or the empty one where it would be.
+func (s *texts) find(v string, hash uint64) *symbolSlot {
+	if 2*(len(s.symbols)+1) > len(s.index) {
+		s.grow()
+	}
+	i := hash & 0xffffffff & uint64(len(s.index)-1)
+	for {
+		k := &s.index[i]
+		if k.number == 0 || k.hash == uint32(hash) && s.symbols[k.number-1] == v {
+			return k
+		}
+		i = (i + 1) & uint64(len(s.index)-1)
+	}
+}
+
+func (s *texts) grow() {
+	old := s.index
+	s.index = make([]symbolSlot, max(2*len(old), 1024))
+	for _, k := range old {
+		if k.number == 0 {
+			continue
+		}
+		i := uint64(k.hash) & uint64(len(s.index)-1)
+		for s.index[i].number != 0 {
+			i = (i + 1) & uint64(len(s.index)-1)
+		}
+		s.index[i] = k
+	}
 }
 
 // Packed form: uvarint count, then for each label two strings; labels, then
@@ -33,11 +68,7 @@ type texts struct {
 func (s *texts) pack(dst []byte, a *alert.Alert) []byte {
 	dst = s.appendLabels(dst, a.Labels)
 	dst = s.appendLabels(dst, a.Annotations)
-	dst = s.appendString(dst, a.GeneratorURL)
-	if cap(dst)-len(dst) > len(dst)/4 {
-		dst = append(make([]byte, 0, len(dst)), dst...)
-	}
-	return dst
+	return s.appendString(dst, a.GeneratorURL)
 }
 
 func (s *texts) appendLabels(dst []byte, ls alert.Labels) []byte {
@@ -62,23 +93,24 @@ func (s *texts) symbol(v string) (uint32, bool) {
 	if len(v) < minSymbol {
 		return 0, false
 	}
-	if n, ok := s.index[v]; ok {
-		return n, true
-	}
 	h := xxhash.Sum64String(v)
+	k := s.find(v, h)
+	if k.number != 0 {
+		return k.number - 1, true
+	}
 	at, mark := &s.seen[h&(1<<14-1)], uint32(h>>32)|1
 	if *at != mark || len(s.symbols) >= maxSymbols {
 		*at = mark
 		return 0, false
 	}
-	if s.index == nil {
-		s.index = map[string]uint32{}
-	}
-	own := strings.Clone(v)
-	n := uint32(len(s.symbols))
-	s.symbols = append(s.symbols, own)
-	s.index[own] = n
-	return n, true
+	return s.add(strings.Clone(v), k, h), true
+}
+
+// add makes a symbol of v, in the slot that find has found.
+func (s *texts) add(v string, k *symbolSlot, hash uint64) uint32 {
+	s.symbols = append(s.symbols, v)
+	*k = symbolSlot{uint32(hash), uint32(len(s.symbols))}
+	return uint32(len(s.symbols) - 1)
 }
 
 func (s *texts) str(b []byte) (string, []byte) {
@@ -146,4 +178,20 @@ func (s *texts) equal(b []byte, ls alert.Labels) bool {
 		}
 	}
 	return true
+}
+
+// hashAnnotations is annotationHash of packed text.
+func (s *texts) hashAnnotations(b []byte) uint64 {
+	var scratch [1024]byte
+	h := scratch[:0]
+	b = s.skip(b)
+	count, n := binary.Uvarint(b)
+	b = b[n:]
+	var v string
+	for range 2 * count {
+		v, b = s.view(b)
+		h = append(append(h, v...), 0xff)
+	}
+	v, _ = s.view(b)
+	return xxhash.Sum64(append(h, v...))
 }

@@ -56,7 +56,7 @@ func decodeAlertmanager(_ []byte, e *Emitter) error {
 	return e.end()
 }
 
-var alertmanagerDialect = alertDialect{list: "/alerts", hasStatus: true, settle: alertmanagerSettle}
+var alertmanagerDialect = alertDialect{list: "/alerts", hasStatus: true, settle: alertmanagerSettle, number: 2, shape: alertmanagerShape}
 
 // alertmanagerSettle goes by the alert's own status. The end of a firing alert
 // means nothing there, and one that is resolved without an end has ended by now.

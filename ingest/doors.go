@@ -30,6 +30,10 @@ type Options struct {
 	// one is made where it is nil.
 	Replays *Replays
 
+	// Dictionaries know repeats by their bytes; give the same one after a reload.
+	// Where it is nil everything is read, and stands in the log in full.
+	Dictionaries *Dictionaries
+
 	// Registerer gets the metrics, named winnow_ingest_*. May be nil.
 	Registerer prometheus.Registerer
 
@@ -117,7 +121,7 @@ func New(log Log, opts Options) (*Doors, error) {
 			return nil, fmt.Errorf("ingest: source %s: %w", own.Name, err)
 		}
 		source := Source{Name: own.Name, Decode: decodePrometheus}
-		d.add(source.door(), &door{shell: sh, source: source, keys: keys, metrics: m.of(own.Name), answer: jsonAnswer})
+		d.add(source.door(), &door{inFull: true, shell: sh, source: source, keys: keys, metrics: m.of(own.Name), answer: jsonAnswer})
 	}
 	d.add(doorPrefix+"{source}", &noDoor{requests: m.requests, keys: newStranger(), tell: anyOpen})
 	return d, nil
@@ -154,6 +158,7 @@ type door struct {
 	metrics  *doorMetrics
 	validity time.Duration
 	answer   func(http.ResponseWriter, *Result) int
+	inFull   bool // no two of its alerts are the same
 }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -206,16 +211,37 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 	return d.answer(w, &result)
 }
 
-// store makes b durable, one batch after the other.
+// store makes b durable, one batch after the other. What the log does not take
+// is read once more, in full: whoever steps in for the log must know what the
+// alerts are.
 func (d *door) store(ctx context.Context, b *body) (Result, error) {
+	var dict *Dictionary
+	if d.Dictionaries != nil && !d.inFull {
+		dict = d.Dictionaries.at(d.Now())
+	}
+	r, named, err := d.storeWith(ctx, b, dict)
+	if err == nil || dict == nil {
+		return r, err
+	}
+	d.Dictionaries.Renew() // what the log holds is not certain any more
+	if named && errors.Is(err, ErrUnavailable) {
+		r, _, err = d.storeWith(ctx, b, nil)
+	}
+	return r, err
+}
+
+// storeWith reports as well whether the batch that failed named alerts by number.
+func (d *door) storeWith(ctx context.Context, b *body, dict *Dictionary) (r Result, named bool, err error) {
 	in := incoming{text: b.text, short: b.short}
-	return read(&d.source, in, alert.TimeOf(d.Now()), &d.Config.Limits, func(batch *Batch) error {
+	r, err = read(&d.source, in, alert.TimeOf(d.Now()), &d.Config.Limits, dict, func(batch *Batch) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		named = len(batch.Repeats) > 0
 		batch.Validity = d.validity
 		return d.log.Append(ctx, batch)
 	})
+	return r, named, err
 }
 
 // account counts what is durable now, and says so where not all was well.

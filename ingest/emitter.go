@@ -37,6 +37,14 @@ type Emitter struct {
 
 	result Result
 
+	// Of repeats that need not be read; see repeat.
+	dict      *Dictionary // nil where all is read
+	keys      []key       // of the batch's alerts
+	probe     probe
+	misshapen int
+	endText   []byte // the end that was read last, and what it is
+	endsAt    alert.Time
+
 	// The most that was in use at a time, so that reset clears no more.
 	peakAlerts, peakPairs int
 }
@@ -53,6 +61,8 @@ type current struct {
 	index int
 	start int // offset of the alert in the body
 	mark  int // length of pairs before the alert
+
+	endFrom int // offset in the body of the text of its end
 
 	fault fault // what keeps it from being an alert
 	flaw  fault // what is wrong with it otherwise
@@ -171,6 +181,10 @@ func (e *Emitter) emit() {
 	c.Labels, c.Annotations = c.labels.of(e.pairs), c.annotations.of(e.pairs)
 	c.Fingerprint = c.Labels.Fingerprint()
 	e.batch.Alerts = append(e.batch.Alerts, c.Alert)
+	e.batch.run(inFull)
+	if e.dict != nil {
+		e.keys = append(e.keys, e.keyOf(c))
+	}
 	e.bytes += n
 	e.taken = end
 	e.badFrom = -1
@@ -233,7 +247,7 @@ func (e *Emitter) quarantine(q Quarantine) {
 // makeRoom hands on the batch if n more bytes or one more entry would not fit.
 // The current alert stays valid.
 func (e *Emitter) makeRoom(n int) {
-	if e.bytes+n <= MaxBatchBytes && len(e.batch.Alerts)+len(e.batch.Quarantined) < MaxBatchAlerts {
+	if e.bytes+n <= MaxBatchBytes && e.batch.deliveries() < MaxBatchAlerts {
 		return
 	}
 	e.send()
@@ -256,16 +270,23 @@ func (s span) down(n int) span {
 
 // send hands on the batch, if there is anything in it, and empties it.
 func (e *Emitter) send() {
-	if len(e.batch.Alerts)+len(e.batch.Quarantined) == 0 || e.err != nil {
+	if e.batch.deliveries() == 0 || e.err != nil {
 		return
+	}
+	if e.dict != nil {
+		e.batch.Dictionary, e.batch.First = e.dict.id, e.dict.take(len(e.batch.Alerts))
 	}
 	e.peakAlerts = max(e.peakAlerts, len(e.batch.Alerts))
 	e.sending = true
 	e.err = e.flush(&e.batch)
 	e.sending = false
-	if e.err != nil {
+	switch {
+	case e.err != nil:
 		e.scan.fail(e.scan.pos, "stopped")
+	case e.dict != nil:
+		e.dict.learn(e.keys, e.batch.First)
 	}
+	e.keys, e.batch.Repeats, e.batch.Runs = e.keys[:0], e.batch.Repeats[:0], e.batch.Runs[:0]
 	e.batch.Alerts = e.batch.Alerts[:0]
 	clear(e.batch.Quarantined)
 	e.batch.Quarantined = e.batch.Quarantined[:0]

@@ -39,7 +39,38 @@ type Batch struct {
 
 	Alerts      []alert.Alert
 	Quarantined []Quarantine
+
+	// Repeats are deliveries of alerts that stand in the log in full: each names
+	// one by its number in Dictionary, which is 0 where no numbers are in use.
+	// There the first of Alerts gets the number First, the next one more, and so
+	// on. Runs says in what order all of them came: so many repeats, so many in
+	// full, so many repeats, and so on.
+	Dictionary uint64
+	First      uint32
+	Repeats    []alert.Repeat
+	Runs       []uint32
 }
+
+// What a run is of, by whether its place in Runs is even or odd.
+const (
+	repeats = iota
+	inFull
+)
+
+// run notes that one more delivery has come.
+func (b *Batch) run(of int) {
+	if n := len(b.Runs); n > 0 && (n-1)%2 == of {
+		b.Runs[n-1]++
+		return
+	}
+	if len(b.Runs)%2 != of {
+		b.Runs = append(b.Runs, 0)
+	}
+	b.Runs = append(b.Runs, 1)
+}
+
+// deliveries counts what the batch holds.
+func (b *Batch) deliveries() int { return len(b.Alerts) + len(b.Repeats) + len(b.Quarantined) }
 
 // MaxRawBytes is how much of an unreadable piece is kept.
 const MaxRawBytes = 256 << 10
@@ -70,6 +101,7 @@ const (
 	alertOverhead      = 64
 	pairOverhead       = 8
 	quarantineOverhead = 64
+	repeatBytes        = 16
 )
 
 func (q *Quarantine) size() int {

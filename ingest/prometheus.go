@@ -34,10 +34,12 @@ func decodePrometheus(_ []byte, e *Emitter) error {
 type alertDialect struct {
 	list      string // JSON pointer of the array
 	hasStatus bool   // alerts say themselves whether they are resolved
+	number    uint64 // tells dialects apart that read the same bytes otherwise
+	shape     shape  // nil where repeats are not known by their bytes
 	settle    func(c *current, now alert.Time)
 }
 
-var prometheusDialect = alertDialect{settle: prometheusSettle}
+var prometheusDialect = alertDialect{settle: prometheusSettle, number: 1, shape: prometheusShape}
 
 // prometheusSettle decides the state as Alertmanager does: an alert whose end
 // is not after now has ended.
@@ -56,6 +58,9 @@ func (e *Emitter) prometheusAlerts(d *alertDialect) {
 	s.open()
 	for i := 0; s.more(']'); i++ {
 		s.peek()
+		if e.repeat(d) {
+			continue
+		}
 		e.begin(d.list, i)
 		e.prometheusAlert(d.hasStatus)
 		d.settle(c, e.now)
@@ -90,6 +95,8 @@ func (e *Emitter) prometheusAlert(hasStatus bool) {
 		case memberStartsAt:
 			c.StartsAt = e.prometheusTime(key)
 		case memberEndsAt:
+			s.peek()
+			c.endFrom = s.pos + 1
 			c.EndsAt = e.prometheusTime(key)
 		case memberGeneratorURL:
 			c.GeneratorURL = e.prometheusText(key)

@@ -59,7 +59,7 @@ func (r *Result) name(p Problem) {
 //
 // Of one body, now and limits, Read always makes the same batches.
 func Read(src *Source, body []byte, now alert.Time, limits *Limits, each func(*Batch) error) (Result, error) {
-	return read(src, incoming{text: body}, now, limits, each)
+	return read(src, incoming{text: body}, now, limits, nil, each)
 }
 
 // incoming is a body as far as it was received.
@@ -69,8 +69,10 @@ type incoming struct {
 	short string
 }
 
-func read(src *Source, in incoming, now alert.Time, limits *Limits, each func(*Batch) error) (Result, error) {
+// read is Read with a dictionary, or without where it is nil.
+func read(src *Source, in incoming, now alert.Time, limits *Limits, dict *Dictionary, each func(*Batch) error) (Result, error) {
 	e := emitters.Get().(*Emitter)
+	e.dict = dict
 	result, err := e.read(src, in, now, limits, each)
 	emitters.Put(e)
 	return result, err
@@ -135,7 +137,7 @@ func (e *Emitter) start(src *Source, body []byte, now alert.Time, limits *Limits
 
 // reset keeps the room that e has made, and nothing of the body.
 func (e *Emitter) reset() {
-	alerts, pairs, quarantined := e.batch.Alerts[:0], e.pairs[:0], e.batch.Quarantined[:0]
+	alerts, pairs, quarantined, repeats := e.batch.Alerts[:0], e.pairs[:0], e.batch.Quarantined[:0], e.batch.Repeats[:0]
 	clear(alerts[:max(e.peakAlerts, len(e.batch.Alerts))])
 	clear(pairs[:max(e.peakPairs, len(e.pairs))])
 	if cap(pairs) > maxKeptPairs {
@@ -146,8 +148,9 @@ func (e *Emitter) reset() {
 	spare.reset()
 	*e = Emitter{
 		scan:  scanner{arena: arena},
-		batch: Batch{Alerts: alerts, Quarantined: quarantined},
+		batch: Batch{Alerts: alerts, Quarantined: quarantined, Repeats: repeats, Runs: e.batch.Runs[:0]},
 		pairs: pairs,
+		keys:  e.keys[:0],
 		spare: spare,
 	}
 }

@@ -22,7 +22,7 @@ type episode struct {
 // episodes follows open episodes: for their length, and, of the critical ones,
 // for whether somebody heard of them.
 type episodes struct {
-	open     map[alert.Fingerprint]episode
+	open     openEpisodes
 	critical map[alert.Fingerprint]struct{} // of the open ones
 
 	ended, short, shortTold uint64 // measured, under SelfResolved, and of those paged or grouped
@@ -31,23 +31,23 @@ type episodes struct {
 }
 
 func newEpisodes() episodes {
-	return episodes{open: map[alert.Fingerprint]episode{}, critical: map[alert.Fingerprint]struct{}{}}
+	return episodes{critical: map[alert.Fingerprint]struct{}{}}
 }
 
 func (es *episodes) begin(r *correlate.Row) {
-	if old, ok := es.open[r.Fingerprint]; ok {
+	if old, ok := es.open.get(r.Fingerprint); ok {
 		// Its end was never told. It is judged as it stands, lest a new onset
 		// hide that nobody heard of the old one.
 		es.settle(r.Fingerprint, old, r.At)
 	}
-	if r.Severity != alert.Critical && len(es.open)-len(es.critical) >= MaxEpisodes {
+	if r.Severity != alert.Critical && es.open.len()-len(es.critical) >= MaxEpisodes {
 		return
 	}
 	es.put(r.Fingerprint, episode{since: r.At, until: r.Until, dim: r.Dim, now: r.Now, severity: r.Severity, paged: r.Paged})
 }
 
 func (es *episodes) move(r *correlate.Row) {
-	e, ok := es.open[r.Fingerprint]
+	e, ok := es.open.get(r.Fingerprint)
 	if !ok {
 		return
 	}
@@ -56,11 +56,11 @@ func (es *episodes) move(r *correlate.Row) {
 		es.settle(r.Fingerprint, e, r.At)
 		return
 	}
-	es.open[r.Fingerprint] = e
+	es.open.put(r.Fingerprint, e)
 }
 
 func (es *episodes) end(r *correlate.Row) {
-	e, ok := es.open[r.Fingerprint]
+	e, ok := es.open.get(r.Fingerprint)
 	if !ok || e.ended {
 		return
 	}
@@ -73,23 +73,29 @@ func (es *episodes) end(r *correlate.Row) {
 	es.ended++
 	if r.At.Sub(e.since) < SelfResolved {
 		es.short++
-		if e.now == correlate.Paged || e.now == correlate.Grouped {
+		if heard(e.now, e.paged) {
 			es.shortTold++
 		}
 	}
 	if e.severity == alert.Critical && waits(e.now) {
 		e.ended = true // what becomes of it is still to be told
-		es.open[r.Fingerprint] = e
+		es.open.put(r.Fingerprint, e)
 		return
 	}
 	es.settle(r.Fingerprint, e, r.At)
+}
+
+// heard reports whether somebody heard of an alert itself: a storm may have
+// counted it only, and says then that nothing was paged for it.
+func heard(d correlate.Disposition, paged alert.Severity) bool {
+	return d == correlate.Paged || d == correlate.Grouped || d == correlate.Storm && paged != alert.Unset
 }
 
 // waits reports whether d is a disposition that another has to follow.
 func waits(d correlate.Disposition) bool { return d == correlate.Pending || d == correlate.Held }
 
 func (es *episodes) put(fp alert.Fingerprint, e episode) {
-	es.open[fp] = e
+	es.open.put(fp, e)
 	if e.severity == alert.Critical {
 		es.critical[fp] = struct{}{}
 	}
@@ -97,7 +103,7 @@ func (es *episodes) put(fp alert.Fingerprint, e episode) {
 
 // settle closes an episode and judges it.
 func (es *episodes) settle(fp alert.Fingerprint, e episode, at alert.Time) {
-	delete(es.open, fp)
+	es.open.remove(fp)
 	delete(es.critical, fp)
 	switch e.judge(at) {
 	case swallowed:
@@ -125,7 +131,7 @@ func (e *episode) judge(at alert.Time) judgement {
 	switch e.now {
 	case correlate.Paged, correlate.Silenced, correlate.Inhibited, correlate.Muted, correlate.ResolvedBeforePage:
 		return excused
-	case correlate.Grouped:
+	case correlate.Grouped, correlate.Storm:
 		if e.paged == alert.Critical {
 			return excused
 		}
@@ -143,7 +149,7 @@ func (e *episode) judge(at alert.Time) judgement {
 func (es *episodes) standing(at alert.Time) (swallowedOnes, belowOnes uint64) {
 	// order: counts only
 	for fp := range es.critical {
-		e := es.open[fp]
+		e, _ := es.open.get(fp)
 		switch e.judge(at) {
 		case swallowed:
 			swallowedOnes++
@@ -164,7 +170,7 @@ func (es *episodes) list(j judgement, at alert.Time) []critical {
 	out := slices.Clone(of.latest)
 	// order: sorted below
 	for fp := range es.critical {
-		if e := es.open[fp]; e.judge(at) == j {
+		if e, _ := es.open.get(fp); e.judge(at) == j {
 			out = append(out, critical{fp, e, !e.ended})
 		}
 	}

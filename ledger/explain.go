@@ -125,6 +125,9 @@ func (e *explainer) sentence(r *correlate.Row) string {
 	case correlate.Ended:
 		return "the episode is over; it stayed " + r.Now.String()
 	case correlate.IncidentOpened:
+		if r.Now == correlate.Storm {
+			return correlate.IncidentName(r.Incident) + " opened for a storm: too many groups at once" + forReceiver(r.Cause)
+		}
 		return correlate.IncidentName(r.Incident) + " opened"
 	case correlate.IncidentClosed:
 		return correlate.IncidentName(r.Incident) + " closed"
@@ -189,7 +192,10 @@ func (e *explainer) became(r *correlate.Row) string {
 	case correlate.BelowThreshold:
 		return notPaged + "nobody is behind receiver " + or(r.Cause, "(unnamed)")
 	case correlate.Storm:
-		return notPaged + "it is named in the summary of storm " + or(r.Cause, "(unnamed)")
+		if r.Paged == alert.Unset {
+			return "counted in the storm " + or(r.Cause, "(unnamed)") + ", not named in it"
+		}
+		return "named in the storm " + or(r.Cause, "(unnamed)") + ", paged at " + r.Paged.String()
 	case correlate.Closed:
 		return "which ended the alert"
 	case correlate.Stray:
@@ -310,6 +316,13 @@ func to(receiver string) string {
 	return " to " + clean(receiver)
 }
 
+func forReceiver(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " for " + clean(name)
+}
+
 func because(cause string) string {
 	if cause == "" {
 		return ""
@@ -326,7 +339,7 @@ func or(s, otherwise string) string {
 
 // after is the delay of a decision to tell somebody.
 func after(r *correlate.Row) string {
-	if (r.Now != correlate.Paged && r.Now != correlate.Grouped) || r.Delay < time.Millisecond {
+	if !heard(r.Now, r.Paged) || r.Delay < time.Millisecond {
 		return ""
 	}
 	return ", " + seconds(r.Delay.Seconds()) + " after it came"

@@ -97,7 +97,7 @@ func (l *Ledger) moved(r *correlate.Row) {
 
 // reached measures what the way to a person took.
 func (l *Ledger) reached(r *correlate.Row) {
-	if r.Now != correlate.Paged && r.Now != correlate.Grouped {
+	if !heard(r.Now, r.Paged) {
 		return
 	}
 	l.delays[min(r.Severity, alert.Critical)].add(r.Delay)

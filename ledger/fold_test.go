@@ -84,7 +84,9 @@ func TestACriticalIsSwallowedOrAccountedFor(t *testing.T) {
 	f(correlate.BelowThreshold, none, time.Hour, "0 1")
 	f(correlate.Held, none, time.Hour, "1 0")
 	f(correlate.Flapping, none, time.Hour, "1 0")
-	f(correlate.Storm, none, time.Hour, "1 0")
+	f(correlate.Storm, none, time.Hour, "1 0") // counted, not named
+	f(correlate.Storm, warn, time.Hour, "1 0")
+	f(correlate.Storm, crit, time.Hour, "0 0")
 	f(correlate.NoDisposition, none, time.Hour, "1 0")
 	f(correlate.NumDispositions+7, none, time.Hour, "1 0")
 	f(correlate.Pending, none, 0, "0 0")

@@ -100,11 +100,12 @@ func (c *counts) accounted() uint64 {
 func (c *counts) balanced() bool { return c.deliveries == c.accounted() }
 
 // suppressed is what nobody was told of, for a reason other than that it was
-// known or over.
+// known or over. What shared a storm's page is not among it: somebody was told,
+// if only how many there are.
 func (c *counts) suppressed() uint64 {
 	d := &c.dispositions
 	return d[correlate.Held] + d[correlate.Flapping] + d[correlate.Silenced] + d[correlate.Inhibited] + d[correlate.Muted] +
-		d[correlate.ResolvedBeforePage] + d[correlate.BelowThreshold] + d[correlate.Storm]
+		d[correlate.ResolvedBeforePage] + d[correlate.BelowThreshold]
 }
 
 func (c *counts) pending() uint64 {

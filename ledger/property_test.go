@@ -178,8 +178,8 @@ func (o *oracle) swallowed() (swallowedOnes, below uint64) {
 		switch d := o.deliveries[e.delivery].now; {
 		case d == correlate.BelowThreshold:
 			below++
-		case d == correlate.Held, d == correlate.Flapping, d == correlate.Storm,
-			d == correlate.Grouped && e.paged != alert.Critical,
+		case d == correlate.Held, d == correlate.Flapping,
+			(d == correlate.Grouped || d == correlate.Storm) && e.paged != alert.Critical,
 			d == correlate.Pending && now > e.until:
 			swallowedOnes++
 		}

@@ -21,7 +21,7 @@ func TestPurity(t *testing.T) {
 		"cmp": true, "math": true, "math/bits": true, "slices": true, "time": true,
 		"fmt": true, "strconv": true, "strings": true, "unicode": true, "unicode/utf8": true,
 		"github.com/winnowhq/winnow/alert": true, "github.com/winnowhq/winnow/correlate": true, "github.com/winnowhq/winnow/dedupe": true,
-		"github.com/winnowhq/winnow/internal/wire": true,
+		"github.com/winnowhq/winnow/internal/paged": true, "github.com/winnowhq/winnow/internal/wire": true,
 	}
 	clock := map[string]bool{"Now": true, "Since": true, "Until": true, "Sleep": true, "After": true, "AfterFunc": true, "NewTimer": true, "NewTicker": true, "Tick": true, "Local": true}
 	checked := 0

@@ -89,7 +89,7 @@ type Noise struct {
 	Onsets        uint64  `json:"onsets"`
 	Notifications uint64  `json:"notifications"`
 	Pages         uint64  `json:"pages"`
-	Suppressed    uint64  `json:"suppressed"` // held, flapping, silenced, inhibited, muted, resolved before the page, below the threshold or in a storm
+	Suppressed    uint64  `json:"suppressed"` // held, flapping, silenced, inhibited, muted, resolved before the page, or below the threshold
 }
 
 // Flapper is a rule on a service whose alerts come back after they were resolved.

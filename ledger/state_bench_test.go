@@ -55,8 +55,8 @@ func busyLedger() *Ledger {
 
 func BenchmarkAppendState(b *testing.B) {
 	l := busyLedger()
-	if len(l.episodes.open) != benchEpisodes || l.trail.Overwritten() == 0 {
-		b.Fatalf("%d episodes, %d rows", len(l.episodes.open), len(l.trail.rows))
+	if l.episodes.open.len() != benchEpisodes || l.trail.Overwritten() == 0 {
+		b.Fatalf("%d episodes, %d rows", l.episodes.open.len(), l.trail.rows.Len())
 	}
 	part := func(appendTo func(*stateWriter)) float64 {
 		s := &stateWriter{Writer: &wire.Writer{}, words: map[string]uint64{}}
@@ -71,7 +71,7 @@ func BenchmarkAppendState(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(w.B))/1e6, "MB")
 	b.ReportMetric(part(l.episodes.append)/benchEpisodes, "B/episode")
-	b.ReportMetric(part(l.trail.append)/float64(len(l.trail.rows)), "B/row")
+	b.ReportMetric(part(l.trail.append)/float64(l.trail.rows.Len()), "B/row")
 	b.ReportMetric(part(l.receipts.append)/float64(len(l.receipts.order)), "B/incident")
 	b.ReportMetric(part(l.appendCounts)/float64(len(l.byDim)), "B/dim")
 }

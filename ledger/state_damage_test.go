@@ -46,8 +46,8 @@ func TestDamageIsNamedAndChangesNothing(t *testing.T) {
 	f("hour 744 is empty or there twice", func(l *Ledger) {
 		l.hours.ring[0], l.hours.ring[1] = hourCounts{hour: HoursKept, onsets: 1}, hourCounts{hour: HoursKept, onsets: 1}
 	})
-	f("episodes: corrupt data", func(l *Ledger) { l.episodes.open[7] = episode{dim: 4} })
-	f("dimension 262143 of 4", func(l *Ledger) { l.episodes.open[7] = episode{dim: MaxDims - 1} })
+	f("episodes: corrupt data", func(l *Ledger) { l.episodes.open.put(7, episode{dim: 4}) })
+	f("dimension 262143 of 4", func(l *Ledger) { l.episodes.open.put(7, episode{dim: MaxDims - 1}) })
 	f("1 criticals listed of 0", func(l *Ledger) { l.episodes.swallowed.n = 0 })
 	f("101 criticals listed of 200, at most 100", func(l *Ledger) { l.episodes.belowThreshold = criticals{200, make([]critical, 101)} })
 	f("receipts: corrupt data", func(l *Ledger) { l.receipts.byIncident[3].dim = 4 })

@@ -86,15 +86,7 @@ func (es *episodes) append(s *stateWriter) {
 	s.Uint(es.short)
 	s.Uint(es.shortTold)
 
-	type openEpisode struct {
-		fp alert.Fingerprint
-		e  episode
-	}
-	open := make([]openEpisode, 0, len(es.open))
-	// order: sorted below
-	for fp, e := range es.open {
-		open = append(open, openEpisode{fp, e})
-	}
+	open := slices.Clone(es.open.list)
 	slices.SortFunc(open, func(a, b openEpisode) int {
 		return cmp.Or(cmp.Compare(a.e.since, b.e.since), cmp.Compare(a.fp, b.fp))
 	})
@@ -120,10 +112,10 @@ func (l *Ledger) loadEpisodes(s *stateReader) {
 	es.ended, es.short, es.shortTold = s.Uint(), s.Uint(), s.Uint()
 	r := &episodeReader{stateReader: s}
 	n := s.Count(minEpisodeBytes)
-	es.open = make(map[alert.Fingerprint]episode, n)
+	es.open = openEpisodes{}
 	for range n {
 		fp, e := r.next()
-		if _, twice := es.open[fp]; twice {
+		if _, twice := es.open.get(fp); twice {
 			s.Fail("two open episodes of %s", fp)
 		}
 		if s.Err() != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/dedupe"
+	"github.com/winnowhq/winnow/internal/paged"
 	"github.com/winnowhq/winnow/internal/wire"
 )
 
@@ -76,7 +77,7 @@ func (s rowShape) row() correlate.Row {
 func (t *Trail) append(s *stateWriter) {
 	w := &trailWriter{stateWriter: s, overwritten: t.Overwritten(), shapes: map[rowShape]uint64{}}
 	s.Uint(w.overwritten)
-	s.Uint(uint64(len(t.rows)))
+	s.Uint(uint64(t.rows.Len()))
 	for pos := w.overwritten + 1; pos < t.next; pos++ {
 		w.add(pos, t.at(pos))
 	}
@@ -145,7 +146,8 @@ func (t *Trail) load(s *stateReader) {
 	if n == 0 || s.Err() != nil {
 		return
 	}
-	t.rows = make([]trailRow, n)
+	t.rows = paged.List[trailRow]{}
+	t.rows.Grow(n)
 	r := &trailReader{stateReader: s, trail: t, overwritten: overwritten}
 	for t.next = overwritten + 1; t.next <= overwritten+uint64(n); t.next++ {
 		if r.load(t.next, t.at(t.next)); s.Err() != nil {

@@ -116,7 +116,7 @@ var dispositionWords = [correlate.NumDispositions]string{
 	correlate.Muted:              "muted by a time interval",
 	correlate.ResolvedBeforePage: "ended before its page was due",
 	correlate.BelowThreshold:     "its receiver has nobody behind it",
-	correlate.Storm:              "named in the summary of a storm",
+	correlate.Storm:              "went out within the page of a storm",
 	correlate.Closed:             "told that a known alert had ended",
 	correlate.Stray:              "ended, but was never seen firing",
 	correlate.Quarantined:        "unreadable; its bytes are kept",

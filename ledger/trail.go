@@ -6,6 +6,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/dedupe"
+	"github.com/winnowhq/winnow/internal/paged"
 )
 
 // DefaultTrailRows is how many rows the trail keeps where nothing is said:
@@ -17,8 +18,8 @@ const DefaultTrailRows = 262_144
 // the oldest row makes room.
 type Trail struct {
 	limit int
-	rows  []trailRow // a ring once it is full
-	next  uint64     // the position of the next row, counted from 1 for ever
+	rows  paged.List[trailRow] // a ring once it is full
+	next  uint64               // the position of the next row, counted from 1 for ever
 
 	byAlert    map[alert.Fingerprint]uint64 // position of the latest row
 	byIncident map[uint64]uint64
@@ -61,7 +62,7 @@ func (t *Trail) Incident(id uint64) (rows []correlate.Row, older bool) {
 }
 
 // Overwritten is how many rows had to make room since the books were opened.
-func (t *Trail) Overwritten() uint64 { return t.next - 1 - uint64(len(t.rows)) }
+func (t *Trail) Overwritten() uint64 { return t.next - 1 - uint64(t.rows.Len()) }
 
 // chain follows the links from pos. It is broken where a link leads to a row
 // that was overwritten. A chain whose latest row had gone starts anew and
@@ -78,7 +79,7 @@ func (t *Trail) chain(pos uint64, before func(*trailRow) uint64) (rows []correla
 
 func (t *Trail) keeps(pos uint64) bool { return pos > t.Overwritten() && pos < t.next }
 
-func (t *Trail) at(pos uint64) *trailRow { return &t.rows[(pos-1)%uint64(t.limit)] }
+func (t *Trail) at(pos uint64) *trailRow { return t.rows.At(uint32((pos - 1) % uint64(t.limit))) }
 
 func (t *Trail) add(r *correlate.Row) {
 	if t.limit == 0 {
@@ -86,7 +87,7 @@ func (t *Trail) add(r *correlate.Row) {
 	}
 	tr := trailRow{row: *r}
 	pos := t.next
-	if len(t.rows) == t.limit {
+	if t.rows.Len() == t.limit {
 		t.forget(pos - uint64(t.limit))
 	}
 	if r.Fingerprint != 0 {
@@ -97,11 +98,10 @@ func (t *Trail) add(r *correlate.Row) {
 		tr.olderIncident = t.byIncident[r.Incident]
 		t.byIncident[r.Incident] = pos
 	}
-	if len(t.rows) < t.limit {
-		t.rows = append(t.rows, tr)
-	} else {
-		*t.at(pos) = tr
+	if t.rows.Len() < t.limit {
+		t.rows.Add()
 	}
+	*t.at(pos) = tr
 	t.next = pos + 1
 }
 

@@ -26,6 +26,7 @@ type wrapped struct {
 	sendResolved bool
 	retry403     bool
 	inert        *inert
+	ground
 
 	build  func() (notify.Integration, error)
 	tmpl   *template.Template
@@ -187,12 +188,22 @@ func (w *wrapped) context(ctx context.Context, m *Message, alerts []*amalert.Ale
 	n := m.Notification
 	ctx = notify.WithReceiverName(ctx, n.Receiver)
 	ctx = notify.WithGroupKey(ctx, m.Key)
-	ctx = notify.WithGroupLabels(ctx, labelSet(w.inert.labels(n.GroupLabels)))
+	ctx = notify.WithGroupLabels(ctx, w.groupLabels(n))
 	ctx = notify.WithRouteLabels(ctx, w.routeLabels(n, alerts))
 	ctx = notify.WithRouteID(ctx, n.RouteID)
 	ctx = notify.WithNow(ctx, n.At.Std())
 	ctx = notify.WithNotificationReason(ctx, reasonOf(m))
 	return notify.WithNflogStore(ctx, w.thread(m.Key))
+}
+
+// groupLabels has one more label in a storm. There is no other place where each
+// default template says what people see first.
+func (w *wrapped) groupLabels(n *correlate.Notification) model.LabelSet {
+	ls := labelSet(w.inert.labels(n.GroupLabels))
+	if n.Storm != nil {
+		ls["storm"] = model.LabelValue("storm of " + plural(n.Storm.Joined, "alert"))
+	}
+	return ls
 }
 
 // routeLabels renders the route's labels as Alertmanager does, and adds what a
@@ -203,7 +214,7 @@ func (w *wrapped) routeLabels(n *correlate.Notification, alerts []*amalert.Alert
 	raw := labelSet(n.RouteLabels)
 	out := make(model.LabelSet, len(raw)+2)
 	if len(raw) > 0 {
-		d := w.tmpl.Data(n.Receiver, labelSet(w.inert.labels(n.GroupLabels)), raw, notify.ReasonUnknown.String(), alerts...)
+		d := w.tmpl.Data(n.Receiver, w.groupLabels(n), raw, notify.ReasonUnknown.String(), alerts...)
 		render := w.tmpl.RouteLabelRenderer(d)
 		for name := range raw {
 			v, err := render(string(name))

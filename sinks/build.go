@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,6 +33,9 @@ type BuildOptions struct {
 	Logger *zap.Logger
 	// HTTP is applied to every integration that speaks HTTP.
 	HTTP []commoncfg.HTTPClientOption
+	// Keep remembers where incidents were opened. It may be nil: then each is
+	// closed by the settings that are in force at its end.
+	Keep *Keep
 }
 
 // Build builds the integrations of every receiver: those of the Alertmanager
@@ -52,7 +57,11 @@ func Build(cfg *amconfig.Config, own Config, opts BuildOptions) (Receivers, erro
 	}
 	tmpl.ExternalURL = opts.ExternalURL
 
-	b := builder{opts: opts, tmpl: tmpl, secret: newRedactor(cfg.Global, cfg.Receivers), out: make(Receivers, len(cfg.Receivers))}
+	texts, err := templateTexts(cfg.Templates)
+	if err != nil {
+		return nil, fmt.Errorf("build receivers: read templates: %w", err)
+	}
+	b := builder{opts: opts, tmpl: tmpl, texts: texts, global: cfg.Global, receivers: cfg.Receivers, secret: newRedactor(cfg.Global, cfg.Receivers), out: make(Receivers, len(cfg.Receivers))}
 	for i := range cfg.Receivers {
 		if err := b.receiver(&cfg.Receivers[i]); err != nil {
 			return nil, err
@@ -61,14 +70,39 @@ func Build(cfg *amconfig.Config, own Config, opts BuildOptions) (Receivers, erro
 	if err := b.own(own); err != nil {
 		return nil, err
 	}
+	if opts.Keep != nil {
+		opts.Keep.restoreBy(func(p *place, templates []string) (Integration, error) { return restore(p, templates, opts) })
+	}
 	return b.out, nil
 }
 
+// templateTexts reads what the globs match, in the order in which they are parsed.
+func templateTexts(globs []string) ([]string, error) {
+	var out []string
+	for _, glob := range globs {
+		names, err := filepath.Glob(glob)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, string(b))
+		}
+	}
+	return out, nil
+}
+
 type builder struct {
-	opts   BuildOptions
-	tmpl   *template.Template
-	secret *redactor
-	out    Receivers
+	opts      BuildOptions
+	tmpl      *template.Template
+	texts     []string // of the templates
+	global    *amconfig.GlobalConfig
+	receivers []amconfig.Receiver
+	secret    *redactor
+	out       Receivers
 }
 
 // receiver walks the lists of a receiver's configuration, one for each type of
@@ -95,8 +129,36 @@ func (b *builder) receiver(rc *amconfig.Receiver) error {
 	return nil
 }
 
+// integration adds what one entry of a receiver makes. One that names files of
+// its own goes by what they hold at each attempt.
 func (b *builder) integration(receiver string, field, index int, conf reflect.Value, where string) error {
-	w := &wrapped{tmpl: b.tmpl, secret: b.secret, log: b.opts.Logger, threads: map[string]*nflog.Store{}}
+	fail := func(err error) error { return fmt.Errorf("%s: %s", where, b.secret.error(err)) }
+	if err := checkTemplates(conf, ""); err != nil {
+		return fail(err)
+	}
+	if b.opts.Keep == nil || !filed(conf) {
+		w, err := b.wrap(receiver, field, index, conf, b.secret)
+		if err != nil {
+			return fail(err)
+		}
+		b.out[receiver] = append(b.out[receiver], w)
+		return nil
+	}
+	f := &filedIntegration{conf: conf, build: func(c reflect.Value) (*wrapped, error) {
+		return b.wrap(receiver, field, index, c, newRedactor(b.global, b.receivers, c.Interface()))
+	}}
+	var err error
+	if f.wrapped, err = f.build(withFiles(conf)); err != nil {
+		return fail(err)
+	}
+	b.out[receiver] = append(b.out[receiver], f)
+	return nil
+}
+
+// wrap builds one integration for good. A broken entry fails the load, not the
+// first page.
+func (b *builder) wrap(receiver string, field, index int, conf reflect.Value, secret *redactor) (*wrapped, error) {
+	w := &wrapped{tmpl: b.tmpl, secret: secret, log: b.opts.Logger, threads: map[string]*nflog.Store{}}
 	w.build = func() (notify.Integration, error) {
 		var one amconfig.Receiver
 		one.Name = receiver
@@ -111,9 +173,9 @@ func (b *builder) integration(receiver string, field, index int, conf reflect.Va
 		}
 		return ins[0], nil
 	}
-	l, err := w.take() // a broken entry fails the load, not the first page
+	l, err := w.take()
 	if err != nil {
-		return fmt.Errorf("%s: %s", where, b.secret.error(err))
+		return nil, err
 	}
 	w.give(l)
 	w.kind = l.integration.Name()
@@ -124,8 +186,8 @@ func (b *builder) integration(receiver string, field, index int, conf reflect.Va
 		// Version 1 of PagerDuty's API answers 403 where version 2 answers 429.
 		w.retry403 = pd.ServiceKey != "" || pd.ServiceKeyFile != ""
 	}
-	b.out[receiver] = append(b.out[receiver], w)
-	return nil
+	w.settle(b, field, index, conf)
+	return w, nil
 }
 
 // clone copies an integration's configuration as deep as notifiers write to it:
@@ -179,7 +241,13 @@ func (b *builder) own(own Config) error {
 		case s.Stdout != nil:
 			ins = append(ins, &stdout{name: nextName(ins, "stdout"), out: out})
 		default:
-			ins = append(ins, &jsonl{name: nextName(ins, "jsonl"), path: s.JSONL.Path, sync: s.JSONL.Sync})
+			l := &jsonl{name: nextName(ins, "jsonl"), path: s.JSONL.Path, sync: s.JSONL.Sync}
+			settings, err := settingsOf(reflect.ValueOf(*s.JSONL))
+			if err != nil {
+				return fmt.Errorf("sinks[%d]: %w", i, err)
+			}
+			l.ground.set(b.opts.Keep, jsonlKind, len(ins), settings, nil)
+			ins = append(ins, l)
 		}
 		b.out[s.Receiver] = ins
 	}

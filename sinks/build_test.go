@@ -97,6 +97,10 @@ func TestBuildErrors(t *testing.T) {
 	f(one+`rocketchat_configs: [{token_file: /nowhere, token_id: hush}]`, ``, `receiver "a": rocketchat_configs[0]: build: `)
 	f(one+`webhook_configs: [{url: "http://x.example", http_config: {tls_config: {ca_file: /nowhere}}}]`, ``, `receiver "a": webhook_configs[0]`)
 
+	f(one+`slack_configs: [{channel: "#ops", title: "{{ .CommonLabels.alertname"}]`, ``, `receiver "a": slack_configs[0]: title: template: :1: unclosed action`)
+	f(one+`slack_configs: [{channel: "#ops", fields: [{title: x, value: "{{ nope }}"}]}]`, ``, `receiver "a": slack_configs[0]: fields[0].value: template: :1: function "nope" not defined`)
+	f(one+`pagerduty_configs: [{routing_key: hush, details: {firing: "{{ end }}"}}]`, ``, `receiver "a": pagerduty_configs[0]: details.firing: template: :1: unexpected {{end}}`)
+
 	cfg := load(t, twoReceivers)
 	if _, err := Build(cfg, nil, BuildOptions{}); err == nil {
 		t.Error("built without an external URL")

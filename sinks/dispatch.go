@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,14 @@ type Options struct {
 	// one at a time, in order, and never from within Deliver. While the callback
 	// blocks nothing is lost, but Deliver waits once 65,536 receipts do.
 	Receipt func(correlate.Receipt)
+
+	// Keep remembers by which settings incidents were opened. Nil: an incident is
+	// told of by those that are in force.
+	Keep *Keep
+	// Stranded is told of an incident that stands where nothing of it is taken any
+	// more, so that the settings in force took it over: somebody has to close it
+	// there by hand. It may be nil, and must return at once.
+	Stranded func(n *correlate.Notification, integration string, err error)
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
@@ -63,12 +72,13 @@ type Dispatcher struct {
 	opts     Options
 	metrics  *metrics
 	receipts *receipts
+	held     *held
 	ctx      context.Context // of all attempts
 	cancel   context.CancelFunc
 	stop     chan struct{} // no further attempt once it is closed
 	workers  sync.WaitGroup
 
-	mu        sync.RWMutex
+	mu        sync.Mutex
 	receivers Receivers
 	targets   map[targetID]*target
 	closed    bool
@@ -98,7 +108,7 @@ func NewDispatcher(opts Options) *Dispatcher {
 	}
 	d := &Dispatcher{
 		opts: opts, metrics: newMetrics(opts.Registerer), receipts: newReceipts(opts.Receipt),
-		stop: make(chan struct{}), targets: map[targetID]*target{},
+		held: newHeld(), stop: make(chan struct{}), targets: map[targetID]*target{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
@@ -107,7 +117,8 @@ func NewDispatcher(opts Options) *Dispatcher {
 // Set puts receivers in force, at the start and at each reload. An attempt
 // under way ends with the integration it began with; what waits is sent by the
 // new integration of the same receiver and name, at once, and fails where there
-// is none.
+// is none. What is told of an incident that stands already goes to where it
+// stands, whatever is in force (see Keep).
 func (d *Dispatcher) Set(r Receivers) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -147,34 +158,90 @@ func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context) { d.
 
 func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool) {
 	d.receipts.wait()
-	d.mu.RLock()
-	defer d.mu.RUnlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.closed {
 		return
 	}
-	var addressed, others []Integration
+	var addressed []*target
 	for _, in := range d.receivers[n.Receiver] {
-		if n.Class&classOf(in) != 0 {
-			addressed = append(addressed, in)
-		} else {
-			others = append(others, in)
+		id := targetID{n.Receiver, in.Name()}
+		switch {
+		case n.Class&classOf(in) != 0:
+			addressed = append(addressed, d.targets[id])
+		case n.Kind == correlate.Resolve:
+			d.targets[id].over(n)
+			d.held.over(n.Incident, id)
 		}
 	}
-	if n.Kind == correlate.Resolve {
-		for _, in := range others {
-			d.targets[targetID{n.Receiver, in.Name()}].over(n)
-		}
-	}
+	addressed = append(addressed, d.gone(n)...)
 	left := &countdown{left: len(addressed)}
 	if len(addressed) == 0 {
 		left.left = 1
 		d.receipts.add(left, receiptOf(n, "-", correlate.Skipped))
 		return
 	}
-	for _, in := range addressed {
-		it := newItem(in, n, c, again)
+	for _, t := range addressed {
+		it := newItem(t.wantsEnds(), n, c, again)
 		it.receipt = left
-		d.targets[targetID{n.Receiver, in.Name()}].push(it)
+		t.push(it)
+	}
+}
+
+// gone returns the targets at which n's incident stands and that are in the
+// configuration no longer. The caller holds d.mu.
+func (d *Dispatcher) gone(n *correlate.Notification) (out []*target) {
+	for _, id := range d.held.targets(n.Incident) {
+		if id.receiver != n.Receiver || slices.ContainsFunc(d.receivers[n.Receiver], func(in Integration) bool { return in.Name() == id.integration }) {
+			continue
+		}
+		t := d.targets[id]
+		if t == nil {
+			t = newTarget(d, id)
+			d.targets[id] = t
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// Stands has incidents that an earlier life of the process has told of: what
+// comes of them goes to the same places.
+func (d *Dispatcher) Stands(all []Held) {
+	for _, h := range all {
+		for _, generation := range h.Generations {
+			d.held.told(h.Incident, targetID{h.Receiver, h.Integration}, generation)
+		}
+	}
+}
+
+// StandsAt lists the receivers that were told of an incident and not yet of its
+// end.
+func (d *Dispatcher) StandsAt(incident uint64) (receivers []string) {
+	for _, id := range d.held.targets(incident) {
+		if !slices.Contains(receivers, id.receiver) {
+			receivers = append(receivers, id.receiver)
+		}
+	}
+	return receivers
+}
+
+// Incidents lists those of which it is remembered where they stand.
+func (d *Dispatcher) Incidents() []uint64 { return d.held.incidents() }
+
+// Sweep forgets what is remembered of incidents that were not open at two sweeps
+// in a row, and adds the generations that are still needed to those given.
+func (d *Dispatcher) Sweep(open func(incident uint64) bool, needed map[string]bool) {
+	d.held.sweep(open)
+	d.held.generations(needed)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, t := range d.targets { // order: a set
+		t.mu.Lock()
+		if in := t.in; in != nil && len(t.queues) > 0 {
+			needed[generationOf(fixed(in))] = true
+		}
+		t.mu.Unlock()
 	}
 }
 

@@ -65,6 +65,12 @@ func (t *text) head(n *correlate.Notification, page bool) {
 	}
 	fmt.Fprintf(t, "%s %s [%s] %s\n", kind, correlate.IncidentName(n.Incident), n.Severity, name)
 	t.line("", "%s, at %s, open since %s", n.Reason, stamp(n.At), stamp(n.Opened))
+	if n.Storm != nil {
+		t.line("storm", "%s", storm(n))
+	}
+	if n.Continued {
+		t.line("", "goes on from the notification before it: further criticals and errors")
+	}
 }
 
 // alerts lists what is wrong and what else belongs to it.
@@ -81,6 +87,12 @@ func (t *text) alerts(n *correlate.Notification) {
 			label = "also"
 		}
 		t.line(label, "%s %s, %s, %s", state, clip(nameOf(m)), clip(labelText(m.Labels)), since)
+	}
+	for i := shown; i < len(n.Alerts); i++ { // nobody must be left to guess at these
+		if m := &n.Alerts[i]; n.Storm != nil && mustBeNamed(m) {
+			t.line("also", "%s %s, %s", m.Labels.Severity(), clip(nameOf(m)), clip(labelText(m.Labels)))
+			shown++
+		}
 	}
 	if rest := len(n.Alerts) - shown + n.Omitted; rest > 0 {
 		t.line("also", "%d more", rest)
@@ -114,6 +126,16 @@ func (t *text) context(c enrich.Context) {
 	if len(c.Failed) > 0 {
 		t.line("note", "not looked up: %s", clip(strings.Join(c.Failed, ", ")))
 	}
+}
+
+// storm says what an incident stands for that is one.
+func storm(n *correlate.Notification) string {
+	return fmt.Sprintf("%s with no group to join, too many at once for a page each", plural(n.Storm.Joined, "alert"))
+}
+
+// mustBeNamed is said of what no other notification may name.
+func mustBeNamed(m *correlate.Member) bool {
+	return m.New && m.Labels.Severity() >= alert.Error
 }
 
 // counts says how many alerts the message stands for.

@@ -24,6 +24,7 @@ type jsonl struct {
 	path string
 	sync bool
 	mu   sync.Mutex
+	ground
 }
 
 // Line is one line of a jsonl file: the names people use, then everything.

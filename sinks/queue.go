@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 )
@@ -23,21 +24,29 @@ type item struct {
 	// unknown: an attempt for it, or for one whose place it took, may have
 	// arrived.
 	unknown bool
+	// again: an earlier life may have sent it, by other settings.
+	again bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
-	// resolved counts the keys that a resolve has closed already.
+	// resolved counts the keys that a resolve has closed already, and closed the
+	// places that it has done with.
 	resolved uint32
+	closed   int
+	// generation is that of the integration that took it.
+	generation string
 	// heldUntil is when a resolve stops waiting for abandoned calls.
 	heldUntil time.Time
 }
 
-func newItem(in Integration, n *correlate.Notification, c enrich.Context, again bool) *item {
+// newItem is n on its way to an integration that wants to hear of ends, or not.
+func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool) *item {
 	return &item{
 		n: n, c: c,
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
 		unknown: again && n.Kind != correlate.Resolve,
-		quiet:   !in.SendResolved() && !fires(n),
+		again:   again,
+		quiet:   !ends && !fires(n),
 	}
 }
 
@@ -51,8 +60,24 @@ func fires(n *correlate.Notification) bool {
 func (it *item) supersede(old *item) {
 	it.fresh = old.fresh
 	it.unknown = it.unknown || old.unknown
+	it.again = it.again || old.again
 	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
 	it.settleResolve()
+}
+
+// outlasts reports whether it must be sent although newer has come: it names a
+// critical or an error that is new and for which newer has no room.
+func (it *item) outlasts(newer *item) bool {
+	if newer.n.Omitted == 0 || newer.n.Kind == correlate.Resolve {
+		return false
+	}
+	listed := make(map[alert.Fingerprint]bool, len(newer.n.Alerts))
+	for i := range newer.n.Alerts {
+		listed[newer.n.Alerts[i].Fingerprint] = true
+	}
+	return slices.ContainsFunc(it.n.Alerts, func(m correlate.Member) bool {
+		return mustBeNamed(&m) && !listed[m.Fingerprint]
+	})
 }
 
 // settleResolve silences a resolve of which nobody has heard the beginning. If
@@ -72,8 +97,9 @@ type ending struct {
 }
 
 // queue is what one integration has still to be told about one group, oldest
-// first, at most one waiting item an incident. It is pure: its target holds the
-// lock, the clock and the worker.
+// first, at most one waiting item an incident, and before it those whose names
+// it has no room for. It is pure: its target holds the lock, the clock and the
+// worker.
 type queue struct {
 	key   string
 	items []*item
@@ -85,8 +111,8 @@ type queue struct {
 	wake chan struct{} // tells the worker to look again
 }
 
-// maxWaiting bounds the incidents of one group that wait for one integration.
-// The notification of one more counts as failed, so that its caller tells
+// maxWaiting bounds the items of one group that wait for one integration. One
+// more counts as failed, so that its caller tells
 // somebody else; none of those that wait is dropped for it.
 const maxWaiting = 64
 
@@ -100,7 +126,7 @@ func (q *queue) add(it *item) []ending {
 		case old.n.Incident != it.n.Incident:
 		case old.n.Revision >= it.n.Revision:
 			return append(out, ending{it, correlate.Superseded, nil})
-		case i == 0 && q.busy:
+		case i == 0 && q.busy, old.outlasts(it):
 		default:
 			it.supersede(old)
 			out = append(out, ending{old, correlate.Superseded, nil})
@@ -148,7 +174,7 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 	}
 	q.failures++
 	q.next = now.Add(wait)
-	if i < 0 {
+	if i < 0 || head.outlasts(q.items[i]) {
 		return nil
 	}
 	newer := q.items[i]

@@ -100,15 +100,15 @@ func TestQueueFiringOnly(t *testing.T) {
 func TestQueueIsBounded(t *testing.T) {
 	q := &queue{wake: make(chan struct{}, 1)}
 	for i := range maxWaiting {
-		if left := q.add(newItem(fake{resolved: true}, note(correlate.Page, uint64(i+1), 1), enrich.Context{}, false)); left != nil {
+		if left := q.add(newItem(true, note(correlate.Page, uint64(i+1), 1), enrich.Context{}, false)); left != nil {
 			t.Fatalf("incident %d: %v left", i+1, left)
 		}
 	}
-	left := q.add(newItem(fake{resolved: true}, note(correlate.Page, 1000, 1), enrich.Context{}, false))
+	left := q.add(newItem(true, note(correlate.Page, 1000, 1), enrich.Context{}, false))
 	if len(left) != 1 || left[0].outcome != correlate.Failed || left[0].err == nil {
 		t.Errorf("one incident too many: %+v", left)
 	}
-	if left := q.add(newItem(fake{resolved: true}, note(correlate.Update, 1, 2), enrich.Context{}, false)); left[0].outcome != correlate.Superseded {
+	if left := q.add(newItem(true, note(correlate.Update, 1, 2), enrich.Context{}, false)); left[0].outcome != correlate.Superseded {
 		t.Errorf("an update of an incident that waits: %+v", left)
 	}
 	if len(q.items) != maxWaiting {
@@ -134,7 +134,7 @@ func play(t *testing.T, script string, wantsResolved bool) (left, stays string) 
 		case "400":
 			ends = append(ends, q.settle(&Error{}, now, 0)...)
 		default:
-			ends = append(ends, q.add(newItem(fake{resolved: wantsResolved}, parseNote(t, step), enrich.Context{}, false))...)
+			ends = append(ends, q.add(newItem(wantsResolved, parseNote(t, step), enrich.Context{}, false))...)
 		}
 	}
 	var out, in []string

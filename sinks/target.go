@@ -50,6 +50,14 @@ func (t *target) replace(in Integration) (idle bool) {
 	return len(t.queues) == 0
 }
 
+// wantsEnds reports whether the end of an incident is worth a message there. An
+// integration that is gone is told of what it was told before.
+func (t *target) wantsEnds() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.in == nil || t.in.SendResolved()
+}
+
 // push queues an item and sees to it that a worker looks after it.
 func (t *target) push(it *item) {
 	t.mu.Lock()
@@ -93,6 +101,12 @@ func (t *target) finish(ends []ending) {
 		t.d.metrics.queued.WithLabelValues(t.id.receiver, t.id.integration).Dec()
 		rc := receiptOf(e.it.n, t.id.integration, e.outcome)
 		rc.Attempts = e.it.attempts
+		if e.outcome == correlate.Accepted {
+			rc.Generation = e.it.generation
+		}
+		if e.it.n.Kind == correlate.Resolve && e.outcome != correlate.Superseded {
+			t.d.held.over(e.it.n.Incident, t.id)
+		}
 		if e.err != nil {
 			rc.Error = e.err.Error()
 			t.d.opts.Logger.Error("a notification could not be sent", zap.String("receiver", t.id.receiver),
@@ -203,31 +217,6 @@ func (t *target) attempt(q *queue, it *item) {
 			zap.Uint32("attempts", it.attempts), zap.Duration("wait", wait), zap.String("error", e.Error()))
 	}
 	t.finish(q.settle(e, now, wait))
-}
-
-// send makes the calls that one item needs: one, or for the resolve of a keyed
-// integration one for each key of the incident.
-func (t *target) send(in Integration, it *item) *Error {
-	if in == nil {
-		return &Error{Err: errRemoved}
-	}
-	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey}
-	if !in.Keyed() {
-		return t.call(in, it.n.GroupKey, m)
-	}
-	if it.n.Kind != correlate.Resolve || len(it.n.Keys) == 0 {
-		m.Key = it.n.Key()
-		return t.call(in, it.n.GroupKey, m)
-	}
-	for it.resolved < uint32(len(it.n.Keys)) {
-		each := *m // the call before may have been abandoned and read its message still
-		each.Key = it.n.Keys[it.resolved]
-		if e := t.call(in, it.n.GroupKey, &each); e != nil {
-			return e
-		}
-		it.resolved++
-	}
-	return nil
 }
 
 // call makes one call and waits for it no longer than its deadline, whether the

@@ -86,21 +86,24 @@ func (r *recorder) record(body []byte) {
 	r.model.take(ds)
 }
 
-// alertmanager is a real one whose receivers are all a webhook to url.
-type alertmanager struct {
-	*program
-	api string
-}
+// alertmanager is a real one.
+type alertmanager struct{ *server }
 
-func newAlertmanager(t testing.TB, webhook string) *alertmanager {
+// newAlertmanager starts one with an empty storage.
+func newAlertmanager(t testing.TB, config string) *alertmanager {
 	t.Helper()
 	dir, err := alertmanagerDir()
 	if err != nil {
 		t.Fatal("build Alertmanager: ", err)
 	}
-	storage := t.TempDir()
-	config := filepath.Join(storage, "alertmanager.yml")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf(`
+	am := &alertmanager{newServer(t, "alertmanager", filepath.Join(dir, "alertmanager"), config, "--cluster.listen-address", "")}
+	am.start()
+	return am
+}
+
+// toWebhook is a configuration whose receivers are all one webhook.
+func toWebhook(url string) string {
+	return fmt.Sprintf(`
 route:
   receiver: platform
   group_by: [alertname, cluster, namespace]
@@ -119,24 +122,7 @@ receivers:
     webhook_configs: [{url: %[1]q}]
   - name: oncall
     webhook_configs: [{url: %[1]q}]
-`, webhook)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, "alertmanager", filepath.Join(dir, "alertmanager"), "--config.file", config, "--storage.path", filepath.Join(storage, "storage"),
-		"--web.listen-address", "127.0.0.1:0", "--cluster.listen-address", "")
-	am := &alertmanager{p, "http://" + p.address(t) + "/api/v2/alerts"}
-	eventually(t, patience, "Alertmanager is ready", func() error {
-		resp, err := http.Get(strings.TrimSuffix(am.api, "/api/v2/alerts") + "/-/ready")
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s", resp.Status)
-		}
-		return nil
-	})
-	return am
+`, url)
 }
 
 func (am *alertmanager) post(t testing.TB, ps []postable) {
@@ -145,7 +131,7 @@ func (am *alertmanager) post(t testing.TB, ps []postable) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post(am.api, "application/json", bytes.NewReader(body))
+	resp, err := http.Post(am.url("/api/v2/alerts"), "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +151,7 @@ func TestAlertmanagerToPager(t *testing.T) {
 	pd := newPager(t)
 	w := newWinnow(t, pd.routes(at, true))
 	r := newRecorder(t, w.url("/ingest/alertmanager"), m)
-	am := newAlertmanager(t, r.url)
+	am := newAlertmanager(t, toWebhook(r.url))
 
 	am.post(t, firing(alerts))
 	onsets(t, m, len(alerts))

@@ -5,6 +5,7 @@
 // received and what went over the wire is counted apart, and Winnow's report
 // must agree with that count. It never reaches into a process.
 //
-// The tests stand behind the build tag e2e; `make e2e` runs them. The first run
+// The tests stand behind the build tag e2e; `make e2e` runs them, and `make reload`
+// those that have the tag reload beside it. The first run
 // builds Alertmanager from its module into the user's cache folder.
 package e2e

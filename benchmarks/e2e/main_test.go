@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,9 +20,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	line := "e2e: " + figures.line()
+	line := figures.line()
 	if code != 0 {
-		line = "e2e: FAILED"
+		line = figures.suite() + ": FAILED " + figures.own
 	}
 	fmt.Println(line)
 	if path := os.Getenv("WINNOW_E2E_FIGURES"); path != "" {
@@ -41,6 +42,22 @@ type tally struct {
 	mu    sync.Mutex
 	parts []part
 	late  time.Duration
+	name  string // of a suite with a line of its own
+	own   string // that line
+}
+
+// say sets the last line of a suite that has its own.
+func (f *tally) say(suite, line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.name, f.own = suite, line
+}
+
+func (f *tally) suite() string {
+	if f.name != "" {
+		return f.name
+	}
+	return "e2e"
 }
 
 type part struct {
@@ -82,8 +99,12 @@ func (f *tally) page(late time.Duration) {
 func (f *tally) line() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.own != "" {
+		return f.suite() + ": " + f.own
+	}
 	slices.SortFunc(f.parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
 	var b strings.Builder
+	b.WriteString("e2e: ")
 	for _, p := range f.parts {
 		b.WriteString(p.name + ":")
 		for i, c := range p.counts {
@@ -95,6 +116,20 @@ func (f *tally) line() string {
 		b.WriteString("; ")
 	}
 	return b.String() + fmt.Sprintf("latest page %s after it was due", f.late.Round(time.Millisecond))
+}
+
+// fromEnv is the number that a variable holds.
+func fromEnv(t testing.TB, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // eventually polls until f returns nil, and fails the test with what f said

@@ -48,6 +48,7 @@ type modelGroup struct {
 	firing   int
 	open     bool
 	opened   int // incidents so far
+	brief    int // of them, those that ended so soon that they need not have paged
 	split    int // requests that changed only a part of the group while its incident was open
 }
 
@@ -189,6 +190,22 @@ func (m *model) closed() {
 			g.open = false
 		}
 	}
+}
+
+// closedOne notes the same of one group.
+func (m *model) closedOne(labels map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if g := m.group(labels); g.firing == 0 {
+		g.open = false
+	}
+}
+
+// brief notes that an incident has ended before anybody saw its page.
+func (m *model) brief(labels map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.group(labels).brief++
 }
 
 // paging lists the groups that page somebody.

@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// program is a running program under test. It is killed at the end of the test, and
-// what it said is attached when the test has failed.
+// program is a running program under test.
 type program struct {
 	name string
 	cmd  *exec.Cmd
@@ -29,25 +28,38 @@ type program struct {
 	err  error         // of its end, once done is closed
 }
 
-func start(t testing.TB, name, path string, args ...string) *program {
-	t.Helper()
+// run starts a program. Its end is up to the caller.
+func run(name, path string, args ...string) (*program, error) {
 	p := &program{name: name, cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		<-p.done
-		if t.Failed() {
-			t.Logf("%s (pid %d) ended with %v and said:\n%s", name, p.cmd.Process.Pid, p.err, p.out.tail())
-		}
-	})
+	return p, nil
+}
+
+// start runs a program that is killed at the end of the test.
+func start(t testing.TB, name, path string, args ...string) *program {
+	t.Helper()
+	p, err := run(name, path, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.end(t) })
 	return p
+}
+
+// end kills it if it still runs, and shows what it said if the test has failed.
+func (p *program) end(t testing.TB) {
+	p.cmd.Process.Kill()
+	<-p.done
+	if t.Failed() {
+		t.Logf("%s (pid %d) ended with %v and said:\n%s", p.name, p.cmd.Process.Pid, p.err, p.out.tail())
+	}
 }
 
 var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\d+)`)
@@ -130,10 +142,15 @@ func capture(dir, name string, args ...string) (string, error) {
 // buildDir holds what is built for one run. TestMain makes and removes it.
 var buildDir string
 
-// winnowBinary builds Winnow as it stands in the working tree.
+// winnowBinary builds Winnow as it stands in the working tree, with the race
+// detector if WINNOW_E2E_RACE is set.
 var winnowBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "winnow")
-	_, err := capture("../..", "go", "build", "-o", path, "./cmd/winnow")
+	args := []string{"build", "-o", path, "./cmd/winnow"}
+	if os.Getenv("WINNOW_E2E_RACE") != "" {
+		args = []string{"build", "-race", "-o", path, "./cmd/winnow"}
+	}
+	_, err := capture("../..", "go", args...)
 	return path, err
 })
 

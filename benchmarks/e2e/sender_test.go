@@ -25,6 +25,8 @@ type sender struct {
 	spare int
 	// wrote is called when a request is about to leave.
 	wrote func()
+	// webhook has it post as Alertmanager does.
+	webhook bool
 }
 
 var errInDoubt = errors.New("no answer")
@@ -42,13 +44,51 @@ func deliveries(ps []postable, now time.Time) []delivery {
 	return out
 }
 
+func (s *sender) request(ps []postable) (path string, body []byte, err error) {
+	if s.webhook {
+		body, err = json.Marshal(asWebhook(ps, time.Now()))
+		return "/ingest/alertmanager", body, err
+	}
+	body, err = json.Marshal(ps)
+	return "/api/v2/alerts", body, err
+}
+
+// webhook is Alertmanager's, version 4.
+type webhook struct {
+	Version  string         `json:"version"`
+	GroupKey string         `json:"groupKey"`
+	Status   string         `json:"status"`
+	Receiver string         `json:"receiver"`
+	Alerts   []webhookAlert `json:"alerts"`
+}
+
+type webhookAlert struct {
+	Status string `json:"status"`
+	postable
+}
+
+// asWebhook says of one group what ps say.
+func asWebhook(ps []postable, now time.Time) webhook {
+	key, receiver := groupKey(ps[0].Labels)
+	hook := webhook{Version: "4", GroupKey: key, Status: "resolved", Receiver: receiver}
+	for i, d := range deliveries(ps, now) {
+		a := webhookAlert{"resolved", ps[i]}
+		if !d.resolve {
+			a.Status, hook.Status = "firing", "firing"
+			a.EndsAt = "0001-01-01T00:00:00Z"
+		}
+		hook.Alerts = append(hook.Alerts, a)
+	}
+	return hook
+}
+
 // try makes one attempt.
 func (s *sender) try(ps []postable) error {
-	body, err := json.Marshal(ps)
+	path, body, err := s.request(ps)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequest(http.MethodPost, s.w.url("/api/v2/alerts"), bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, s.w.url(path), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,66 +22,25 @@ import (
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
-// winnow is a Winnow with its storage and configuration, which outlive its
-// processes.
-type winnow struct {
-	t       testing.TB
-	binary  string
-	storage string
-	config  string // path
-	address string
-	*program
-}
+// winnow is a Winnow under test.
+type winnow struct{ *server }
 
 // newWinnow starts one with an empty storage and waits until it is ready.
 func newWinnow(t testing.TB, config string) *winnow {
+	t.Helper()
+	w := stoppedWinnow(t, config)
+	w.start()
+	return w
+}
+
+// stoppedWinnow is one that has not been started.
+func stoppedWinnow(t testing.TB, config string) *winnow {
 	t.Helper()
 	binary, err := winnowBinary()
 	if err != nil {
 		t.Fatal("build winnow: ", err)
 	}
-	dir := t.TempDir()
-	w := &winnow{t: t, binary: binary, storage: filepath.Join(dir, "storage"), config: filepath.Join(dir, "alertmanager.yml"), address: "127.0.0.1:0"}
-	w.configure(config)
-	w.start()
-	return w
-}
-
-func (w *winnow) configure(text string) {
-	w.t.Helper()
-	if err := os.WriteFile(w.config, []byte(text), 0o644); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// start starts it, after the first time at the same address, and waits until it
-// has read its log.
-func (w *winnow) start() {
-	w.t.Helper()
-	w.program = start(w.t, "winnow", w.binary, "serve", "--config.file", w.config, "--storage.path", w.storage, "--web.listen-address", w.address)
-	w.address = w.program.address(w.t)
-	eventually(w.t, patience, "winnow is ready", func() error { return w.get("/-/ready", nil) })
-}
-
-func (w *winnow) url(path string) string { return "http://" + w.address + path }
-
-// get reads a path, into v as JSON if v is not nil.
-func (w *winnow) get(path string, v any) error {
-	resp, err := http.Get(w.url(path))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return err
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
-	case v == nil:
-		return nil
-	}
-	return json.Unmarshal(body, v)
+	return &winnow{newServer(t, "winnow", binary, config)}
 }
 
 // report is what the tests read of winnow report.
@@ -203,6 +160,10 @@ type pager struct {
 
 	conns atomic.Int64 // open
 
+	// answered, if there is one, is called when the provider's answer to an
+	// event has left.
+	answered atomic.Pointer[func()]
+
 	mu  sync.Mutex
 	mum string // takes events of this action and answers nothing
 }
@@ -251,6 +212,10 @@ func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	again.Body = io.NopCloser(bytes.NewReader(body))
 	if !silent {
 		p.PagerDuty.ServeHTTP(w, again)
+		if f := p.answered.Load(); f != nil {
+			_ = http.NewResponseController(w).Flush() // a client that is gone has not got it
+			(*f)()
+		}
 		return
 	}
 	p.PagerDuty.ServeHTTP(httptest.NewRecorder(), again)

@@ -2,11 +2,13 @@
 // labels, four annotations, about a kilobyte each, of rules that exist.
 //
 // It decides what a load consists of, by a seed and a number alone, so that two
-// runs, or two programs under comparison, get the same bytes. It never sends
-// anything and never looks at a clock.
+// runs, or two programs under comparison, get the same bytes. A Run sends it over
+// HTTP at a given rate or as fast as it is taken, and measures from when each
+// request was due. What it costs the server is measured elsewhere.
 package load
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -143,7 +145,7 @@ func (u *Universe) AppendWebhook(dst []byte, from, to int, ended time.Time) []by
 		dst = appendTime(append(dst, `,"startsAt":`...), Started)
 		dst = appendTime(append(dst, `,"endsAt":`...), ended)
 		dst = appendText(append(dst, `,"generatorURL":`...), a.GeneratorURL)
-		dst = appendText(append(dst, `,"fingerprint":`...), strconv.FormatUint(uint64(a.Fingerprint), 16))
+		dst = appendText(append(dst, `,"fingerprint":`...), fmt.Sprintf("%016x", uint64(a.Fingerprint)))
 		dst = append(dst, '}')
 	}
 	return append(dst, `],"groupLabels":{},"commonLabels":{},"commonAnnotations":{},"externalURL":"https://alertmanager.example.org",`+

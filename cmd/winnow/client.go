@@ -37,13 +37,21 @@ func logFlags(fs *pflag.FlagSet, level, format *string) {
 }
 
 func (c *client) get(ctx context.Context, path string) ([]byte, error) {
+	return c.ask(ctx, http.MethodGet, path, nil)
+}
+
+func (c *client) post(ctx context.Context, path, body string) ([]byte, error) {
+	return c.ask(ctx, http.MethodPost, path, strings.NewReader(body))
+}
+
+func (c *client) ask(ctx context.Context, method, path string, send io.Reader) ([]byte, error) {
 	base, err := url.Parse(c.server)
 	if err != nil || base.Host == "" {
-		return nil, usageError{fmt.Errorf("--server %q: want a URL, as http://127.0.0.1:9099", c.server)}
+		return nil, usageError{fmt.Errorf("server %q: want a URL, as http://127.0.0.1:9099", c.server)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.server, "/")+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.server, "/")+path, send)
 	if err != nil {
 		return nil, err
 	}

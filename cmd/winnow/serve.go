@@ -28,19 +28,20 @@ import (
 )
 
 type serveFlags struct {
-	configFile  string
-	storagePath string
-	natsURL     string
-	natsCreds   string
-	replicas    int
-	maxBytes    int64
-	maxAge      time.Duration
-	listen      string
-	externalURL string
-	webConfig   string
-	open        bool
-	logLevel    string
-	logFormat   string
+	keepReceivers bool
+	configFile    string
+	storagePath   string
+	natsURL       string
+	natsCreds     string
+	replicas      int
+	maxBytes      int64
+	maxAge        time.Duration
+	listen        string
+	externalURL   string
+	webConfig     string
+	open          bool
+	logLevel      string
+	logFormat     string
 }
 
 func serveCommand() *cobra.Command {
@@ -57,6 +58,7 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	fs.StringVar(&f.configFile, "config.file", "", "configuration: an Alertmanager file, with the key winnow if there is more to say")
 	fs.StringVar(&f.storagePath, "storage.path", "data", "folder of the log and the snapshots; with --nats.url, of the snapshots only")
 	fs.Int64Var(&f.maxBytes, "storage.max-bytes", 16<<30, "largest size of the log; full, it takes no more until old messages have aged out")
+	fs.BoolVar(&f.keepReceivers, "storage.keep-receivers", true, "keep the settings of receivers, secrets included, in a file only its owner can read while incidents stand open by them")
 	fs.DurationVar(&f.maxAge, "storage.retention", 30*24*time.Hour, "how far back the log reaches")
 	fs.StringVar(&f.natsURL, "nats.url", "", "existing NATS cluster to keep the log on, as nats://a:4222,b:4222, instead of the embedded server")
 	fs.StringVar(&f.natsCreds, "nats.creds", "", "credentials file for --nats.url")
@@ -124,6 +126,9 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 		Stream:      stream.Options{Dir: f.storagePath, MaxBytes: f.maxBytes, MaxAge: f.maxAge},
 		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
 		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
+	}
+	if f.keepReceivers {
+		o.KeepFile = filepath.Join(f.storagePath, "receivers.json")
 	}
 	o.HTTP = []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(access.Dialer().DialContext)}
 	if f.natsURL != "" {

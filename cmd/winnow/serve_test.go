@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -159,6 +161,54 @@ func TestAReloadOpensNothing(t *testing.T) {
 	}
 	f("another token", "GET", "/api/v1/status", "ops", 401)
 	f("another token", "GET", "/api/v1/status", "changed", 200)
+}
+
+// TestCheckAgainstAServer: a file that is valid and dangerous fails the check, and
+// only where it is checked against what has come in.
+func TestCheckAgainstAServer(t *testing.T) {
+	dir := t.TempDir()
+	good := route + "winnow: {sinks: [{receiver: r, stdout: {}}]}\n"
+	n, err := start(t, &serveFlags{
+		listen: "127.0.0.1:0", configFile: writeFile(t, filepath.Join(dir, "winnow.yml"), strings.Replace(good, "{receiver: r}", "{receiver: r, group_wait: 0s}", 1)),
+		storagePath: filepath.Join(dir, "data"), maxBytes: 1 << 30, maxAge: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(n.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	resp, err := http.Post(server.URL+"/api/v2/alerts", "application/json", strings.NewReader(`[{"labels":{"alertname":"Down","severity":"critical"}}]`))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	f := func(text, want string, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		c := checkCommand()
+		c.SilenceErrors, c.SilenceUsage = true, true
+		c.SetOut(&out)
+		c.SetErr(&out)
+		c.SetArgs(append(args, writeFile(t, filepath.Join(dir, "checked.yml"), text)))
+		if err := c.ExecuteContext(t.Context()); err != nil {
+			fmt.Fprint(&out, err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%v: %s, want %s", args, out.String(), want)
+		}
+	}
+	f(route, "OK: 1 receivers")
+	f(good, "it unpages no alert", "--against", server.URL)
+	dangerous := strings.Replace(route, "{receiver: r}", "{receiver: r, group_wait: 0s}", 1)
+	f(dangerous, `critical Down v1:`, "--against", server.URL)
+	f(dangerous, `receiver "r" has nobody behind it`, "--against", server.URL)
+	f(dangerous, "1 configuration file is not fit for use", "--against", server.URL)
+	f(route, `server "nowhere": want a URL`, "--against", "nowhere")
 }
 
 // TestClientToken: the verbs that ask a server say who they are.

@@ -8,6 +8,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,9 +19,9 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 )
 
-// maxTextBytes bounds a configuration file. The largest ones in the wild have a
+// MaxTextBytes bounds a configuration file. The largest ones in the wild have a
 // few hundred kilobytes.
-const maxTextBytes = 8 << 20
+const MaxTextBytes = 8 << 20
 
 // Config is a valid configuration.
 type Config struct {
@@ -44,7 +45,7 @@ type Config struct {
 //
 // A file that is not valid gives an *Errors with every mistake in it.
 func Load(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
@@ -53,6 +54,23 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("read configuration %s: %w", path, err)
 	}
 	return parse(path, text, dir)
+}
+
+// readFile reads no more than one byte beyond what is allowed: what stands at
+// path may be a disk image.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxTextBytes+1))
+}
+
+// Read is Parse for the text of a file whose place is not known: its relative
+// paths are no mistakes, and lead nowhere.
+func Read(name string, text []byte) (*Config, error) {
+	return parse(name, text, string(filepath.Separator))
 }
 
 // Parse reads a configuration from text. The name stands in its errors.

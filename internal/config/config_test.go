@@ -219,6 +219,20 @@ func TestLoadNamesTheFileItCannotRead(t *testing.T) {
 	}
 }
 
+// TestAHugeFileIsNotReadWhole: a path may lead to a disk image.
+func TestAHugeFileIsNotReadWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(path, []byte(DefaultText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 1<<36); err != nil { // a hole: it takes no room
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "a file of more than") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnreadableTexts(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
@@ -242,7 +256,7 @@ func TestUnreadableTexts(t *testing.T) {
 	f("route:\n\x00", "2:1: a control character (U+0000) that YAML does not allow")
 	f("a: b: c", "1:5: not valid YAML: mapping values are not allowed in this context")
 	f("a: &x b\nc: *y", "2:4: not valid YAML: no anchor (&name) for this alias (*name) before it")
-	f(strings.Repeat(" ", maxTextBytes+1), "1:1: a file of 8388609 bytes; at most 8388608 are read")
+	f(strings.Repeat(" ", MaxTextBytes+1), "1:1: a file of more than 8388608 bytes, which is the most that is read")
 	f("? [a]\n: b\nroute: {receiver: a}\nreceivers: [{name: a}]", "1:3: a key must be a single value, not a list")
 }
 

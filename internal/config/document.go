@@ -24,8 +24,8 @@ type document struct {
 // compose parses text. The document is good for excerpts even when it fails.
 func compose(name string, text []byte) (*document, *fault) {
 	d := &document{name: name}
-	if len(text) > maxTextBytes {
-		return d, &fault{1, 1, fmt.Sprintf("a file of %d bytes; at most %d are read", len(text), maxTextBytes)}
+	if len(text) > MaxTextBytes {
+		return d, &fault{1, 1, fmt.Sprintf("a file of more than %d bytes, which is the most that is read", MaxTextBytes)}
 	}
 	s := strings.TrimPrefix(string(text), "\ufeff")
 	d.text = s

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
@@ -31,6 +32,9 @@ type Winnow struct {
 	// Heartbeat is who outside hears that Winnow works.
 	Heartbeat heartbeat.Config `yaml:"heartbeat,omitempty"`
 
+	// Storm is how many groups may open at a receiver before they are a storm.
+	Storm correlate.StormLimit `yaml:"storm"`
+
 	// FallbackReceiver gets what another receiver's provider refuses for good.
 	FallbackReceiver string `yaml:"fallback_receiver,omitempty"`
 }
@@ -40,7 +44,7 @@ var winnowType = reflect.TypeFor[Winnow]()
 // readWinnow decodes Winnow's part of the file, fills in defaults and paths and
 // asks each owner what is wrong with its part.
 func (p *parser) readWinnow(own *yaml.Node) {
-	p.winnow = Winnow{Enrich: enrich.Defaults()}
+	p.winnow = Winnow{Enrich: enrich.Defaults(), Storm: correlate.StormLimit{NewGroups: correlate.DefaultNewGroups}}
 	if own != nil && !isNull(own) {
 		if err := decodeV4(own, &p.winnow); err != nil {
 			m := plainError(err)
@@ -58,6 +62,7 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	p.complain(own, "sinks", p.winnow.Sinks.Validate())
 	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
 	p.complain(own, "heartbeat", p.winnow.Heartbeat.Validate())
+	p.complain(own, "storm", p.winnow.Storm.Validate())
 	p.complain(own, "fallback_receiver", p.checkFallback())
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"go.uber.org/zap"
 
@@ -12,44 +11,22 @@ import (
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
-// commitPoint is how far the outbox reaches: all outputs of the log up to and
-// including message input, and the first partial outputs of the next message
-// that has any.
-type commitPoint struct {
-	input   uint64
-	partial int
-}
-
-// recordBytes is about how much a commit record may hold before packing; a
-// message that decides more is committed in parts.
-const recordBytes = 2 << 20
-
 // commit writes the outputs of message seq to the outbox, less what an earlier
 // life has written of them.
 func (e *Engine) commit(ctx context.Context, seq uint64, outputs []correlate.Notification) error {
-	if seq <= e.committed.input {
-		return nil
-	}
-	done := e.committed.partial
-	if done > len(outputs) {
-		return fmt.Errorf("engine: message %d decides %d notifications, the outbox has %d of them: this program decides otherwise than the one that wrote them", seq, len(outputs), done)
-	}
-	for done < len(outputs) {
-		n := take(outputs[done:])
-		c := frame.Commit{Epoch: e.epoch, Input: seq, At: e.shard.now, Outputs: outputs[done : done+n]}
-		if done += n; done < len(outputs) {
-			c.Input, c.Partial = seq-1, done // seq is the next message then
-		}
-		if err := e.write(ctx, &c); err != nil {
+	for {
+		c, err := e.owner.Next(seq, outputs)
+		if c == nil || err != nil {
 			return err
 		}
-		e.committed = commitPoint{c.Input, c.Partial}
+		if err := e.write(ctx, c); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
-// take counts how many of the outputs fit one record; at least one.
-func take(outputs []correlate.Notification) int {
+// take counts how many of the outputs fit a record of so many bytes; at least one.
+func take(outputs []correlate.Notification, limit int) int {
 	size := 0
 	for i := range outputs {
 		n := &outputs[i]
@@ -63,7 +40,7 @@ func take(outputs []correlate.Notification) int {
 			}
 			size += 128
 		}
-		if size += 512; size > recordBytes && i > 0 {
+		if size += 512; size > limit && i > 0 {
 			return i
 		}
 	}
@@ -74,29 +51,33 @@ func take(outputs []correlate.Notification) int {
 // another process owns the shard: what is not committed must not be acted on,
 // and what comes after it must wait.
 func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
-	record, err := e.encode(c)
+	record, err := e.owner.Encode(c, e.opts.Stream.MaxRecord())
 	if err != nil {
 		return err
 	}
 	for {
-		seq, err := e.opts.Stream.Commit(ctx, record, e.outbox.seq)
+		// A stop lets what is under way end: it has a deadline of its own.
+		seq, err := e.opts.Stream.Commit(context.WithoutCancel(ctx), record, e.owner.After())
 		if err == nil {
-			e.outbox.seq = seq
-			e.outbox.counter++
+			e.owner.Written(c, seq)
 			e.stats.Commits.Add(1)
 			return nil
 		}
 		if errors.Is(err, stream.ErrFenced) {
-			switch seq, found := e.stored(ctx, c); found {
-			case ours:
-				e.outbox.seq = seq
-				e.outbox.counter++
-				return nil
-			case none:
-				e.outbox.seq = 0 // all records have aged out, our last one too
-				continue
-			case theirs:
-				return err
+			last, counter, seq, lastErr := e.opts.Stream.LastCommit(ctx)
+			if errors.Is(lastErr, frame.ErrCorrupt) {
+				return err // what cannot be read is not ours
+			}
+			if lastErr == nil {
+				switch e.owner.Fenced(c, last, counter) {
+				case OurRecord:
+					e.owner.Written(c, seq)
+					return nil
+				case NoRecord:
+					continue
+				case TheirRecord:
+					return err
+				}
 			}
 		}
 		e.log.Error("the outbox takes no commit", zap.Error(err))
@@ -106,44 +87,21 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 	}
 }
 
-// finding is what stands at the end of the outbox.
-type finding uint8
+// annotated is how many alerts of a list that is too long keep their annotations.
+const annotated = 20
 
-const (
-	theirs  finding = iota // another process's record
-	ours                   // the record in question: written by a try whose answer was lost
-	none                   // nothing
-	unknown                // the outbox does not answer
-)
-
-// stored looks at the newest record.
-func (e *Engine) stored(ctx context.Context, c *frame.Commit) (uint64, finding) {
-	last, counter, seq, err := e.opts.Stream.LastCommit(ctx)
-	switch {
-	case err != nil && !errors.Is(err, frame.ErrCorrupt):
-		return 0, unknown
-	case err != nil:
-		return 0, theirs // what cannot be read is not ours
-	case last == nil && e.outbox.seq > 0:
-		return 0, none
-	case last != nil && last.Epoch == c.Epoch && last.Input == c.Input && last.Partial == c.Partial && counter == e.outbox.counter+1:
-		return seq, ours
-	}
-	return 0, theirs
-}
-
-// encode packs c. A record that is too large for the server lists fewer alerts
-// and counts the rest.
-func (e *Engine) encode(c *frame.Commit) ([]byte, error) {
-	for {
-		record, err := frame.AppendCommit(nil, e.outbox.counter+1, c)
-		if err != nil {
-			return nil, fmt.Errorf("engine: commit: %w", err)
-		}
-		if len(record) <= e.opts.Stream.MaxRecord() || !shorten(c.Outputs) {
-			return record, nil
+// strip drops the annotations of all alerts of a list but the first: a name is
+// worth more. It reports false when there is nothing to drop.
+func strip(outputs []correlate.Notification) (dropped bool) {
+	for i := range outputs {
+		alerts := outputs[i].Alerts
+		for j := annotated; j < len(alerts); j++ {
+			m := &alerts[j]
+			dropped = dropped || m.Annotations != nil || m.GeneratorURL != ""
+			m.Annotations, m.GeneratorURL = nil, ""
 		}
 	}
+	return dropped
 }
 
 // shorten halves the longest list of alerts. It reports false when none can be

@@ -27,11 +27,12 @@ const (
 type mark struct {
 	seq, incidents uint64
 	live, groups   int
+	standing       int
 	totals         ledger.Totals
 }
 
 func (s *Shard) mark() mark {
-	return mark{s.seq, s.Core.Opened(), s.Core.Live(), s.Core.Groups(), s.Ledger.Totals()}
+	return mark{s.seq, s.Core.Opened(), s.Core.Live(), s.Core.Groups(), len(s.standing), s.Ledger.Totals()}
 }
 
 // takeSnapshots writes snapshots without stopping the shard: a second one is
@@ -133,12 +134,12 @@ func (e *Engine) replay(ctx context.Context, s *Shard, from, to uint64) error {
 // lastSnapshot writes the live shard itself: when the engine stops, so that the
 // next life is ready at once, and when it has started without any.
 func (e *Engine) lastSnapshot() {
-	if e.opts.SnapshotDir == "" || e.shard.seq == e.snapshotSeq {
+	if e.opts.SnapshotDir == "" || e.owner.shard.seq == e.snapshotSeq {
 		return
 	}
-	if err := (snapshots{e.opts.SnapshotDir}).save(e.shard); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := (snapshots{e.opts.SnapshotDir}).save(e.owner.shard); err != nil && !errors.Is(err, os.ErrExist) {
 		e.log.Error("no snapshot could be written; a start replays the log", zap.Error(err))
 		return
 	}
-	e.snapshotSeq = e.shard.seq
+	e.snapshotSeq = e.owner.shard.seq
 }

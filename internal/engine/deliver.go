@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -64,7 +65,7 @@ func receiptEvent(r correlate.Receipt) frame.Event {
 
 // deliver hands on what the outbox holds, in order. Of what earlier lives have
 // written that is only what is undelivered.
-func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uint64) {
+func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery) {
 	var reader *stream.Reader
 	for {
 		from, err := e.deliverFrom(ctx, undelivered)
@@ -98,38 +99,26 @@ func (e *Engine) deliver(ctx context.Context, undelivered map[notificationID]uin
 }
 
 // deliverFrom finds the first record that may hold something to deliver.
-func (e *Engine) deliverFrom(ctx context.Context, undelivered map[notificationID]uint64) (uint64, error) {
-	if len(undelivered) == 0 {
-		return e.inherited + 1, nil
+func (e *Engine) deliverFrom(ctx context.Context, undelivered *Redelivery) (uint64, error) {
+	input, last := undelivered.From()
+	if input == 0 {
+		return last + 1, nil
 	}
-	oldest := uint64(math.MaxUint64)
-	for _, seq := range undelivered { // order: the least of all
-		oldest = min(oldest, seq)
-	}
-	return e.opts.Stream.FindCommit(ctx, oldest, e.inherited)
+	return e.opts.Stream.FindCommit(ctx, input, last)
 }
 
-func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered map[notificationID]uint64) {
+func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undelivered *Redelivery) {
 	_, c, err := frame.DecodeCommit(m.Data)
 	if err != nil {
 		e.fault("the outbox is damaged", fmt.Errorf("record %d: %w", m.Seq, err))
-		return
+		c = nil
 	}
-	again := m.Seq <= e.inherited
-	for i := range c.Outputs {
-		n := &c.Outputs[i]
-		if again && undelivered[notificationID{n.Incident, n.Revision}] != decidedBy(c) {
+	for _, d := range undelivered.Take(m.Seq, c) {
+		if d.Overtaken {
+			e.Report(d.OvertakenReceipt(alert.TimeOf(time.Now())))
 			continue
 		}
 		e.stats.Delivered.Add(1)
-		e.opts.Deliver(ctx, n, again)
+		e.opts.Deliver(ctx, d.Notification, d.Again)
 	}
-}
-
-// decidedBy is the message that a record's outputs come from.
-func decidedBy(c *frame.Commit) uint64 {
-	if c.Partial > 0 {
-		return c.Input + 1
-	}
-	return c.Input
 }

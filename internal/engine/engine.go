@@ -19,6 +19,7 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // Options of an Engine.
@@ -43,6 +44,13 @@ type Options struct {
 
 	// Silent is told when a source falls silent and when it is heard again.
 	Silent func(source string, silent bool)
+
+	// Unexplained is told when deliveries name alerts by numbers of which the
+	// explanation is lost. Whoever writes the log should write in full again.
+	Unexplained func()
+	// Standing, when there is one, is told where incidents stand, once, before
+	// anything is delivered.
+	Standing func([]sinks.Held)
 
 	// Desk, when there is one, is told of each alert of paging class that waits
 	// for its page, and of each that does so no longer.
@@ -83,7 +91,7 @@ const (
 type Engine struct {
 	opts  Options
 	log   *zap.Logger
-	shard *Shard
+	owner *Owner // its shard belongs to loop
 
 	queries  chan query
 	receipts chan correlate.Receipt
@@ -95,20 +103,10 @@ type Engine struct {
 	done     chan struct{} // closed when Run has returned
 	stopping atomic.Bool
 
-	epoch     uint64
-	committed commitPoint
-	outbox    struct{ seq, counter uint64 }
-
-	poisoned *poisoned
-	probe    func(*frame.Event)
-	breaks   int // of the core, in a row, on the message breaking
-	breaking uint64
-
-	readFrom    uint64 // the first message that the shard has not applied
-	padTo       uint64 // the highest number that messages of the log have had
-	resumeSeq   uint64 // of the message that says that this life listens
-	inherited   uint64 // the last outbox record of the life before
+	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
+
+	replaced *correlate.Policy // in force before this life, if its own is another
 
 	stats Stats
 }
@@ -152,12 +150,8 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.epoch = 1
-	if c != nil {
-		e.epoch = c.Epoch + 1
-		e.committed = commitPoint{input: c.Input, partial: c.Partial}
-		e.outbox.seq, e.outbox.counter, e.inherited = seq, counter, seq
-	}
+	e.owner = NewOwner(c, counter, seq)
+	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
 	held, err := e.opts.Stream.Log(ctx)
 	if err != nil {
 		return err
@@ -185,47 +179,27 @@ func (e *Engine) restore(held *stream.Extent) error {
 		if shard, err = NewShard(e.opts.Policy); err != nil {
 			return err
 		}
-		e.adopt(shard)
-		e.readFrom = held.First
-		return nil
 	}
 	e.snapshotSeq = shard.seq
-	switch {
-	case shard.seq > held.Last:
-		// What was decided by the messages that are gone is in the snapshot; what
-		// comes now takes their numbers.
-		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the snapshot knows %d", held.Last, shard.seq))
-		e.padTo = shard.seq
-		shard.seq = held.Last
-	case shard.seq+1 < held.First:
-		e.fault("the log has lost its beginning", fmt.Errorf("it begins at message %d, the snapshot ends at %d", held.First, shard.seq))
-		shard.seq = held.First - 1
+	if f := e.owner.Restore(shard, e.poisoned.list(), held); f != nil {
+		e.fault(f.What, f.Err)
 	}
-	e.adopt(shard)
-	e.readFrom = shard.seq + 1
 	e.opts.Stream.NumberFrom(shard.counter + 1)
 	return nil
 }
 
-// announce writes to the log that listening goes on, or how it begins. Numbers
-// that were in use before a loss are passed over: for them, decisions of another
-// past stand in the outbox.
+// announce writes to the log that listening goes on, or how it begins.
 func (e *Engine) announce(ctx context.Context, held *stream.Extent) error {
-	first := frame.Event{Kind: frame.Resume, From: held.LastAt}
-	if held.Last == 0 {
-		first = frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
-	}
-	need := max(e.padTo, e.committed.input+1)
-	if e.committed.input > held.Last {
-		e.fault("the log has lost its end", fmt.Errorf("it ends at message %d, the outbox knows %d", held.Last, e.committed.input))
-		e.committed.partial = 0
+	first, f := e.owner.Announce(held, e.opts.Policy, e.opts.PolicyHash)
+	if f != nil {
+		e.fault(f.What, f.Err)
 	}
 	for {
 		seq, err := e.opts.Stream.AppendEvents(ctx, first)
 		if err != nil {
 			return fmt.Errorf("engine: say in the log that listening goes on: %w", err)
 		}
-		if e.resumeSeq = seq; seq >= need {
+		if e.owner.Announced(seq) {
 			return nil
 		}
 		first = frame.Event{Kind: frame.Tick}
@@ -242,6 +216,10 @@ func (e *Engine) fault(what string, err error) {
 
 // Ready is closed once the log has been replayed to where this life began.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Replaced is the policy that was in force before this life began, nil if that
+// goes on. It is known once Ready is closed.
+func (e *Engine) Replaced() *correlate.Policy { return e.replaced }
 
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return &e.stats }
@@ -261,7 +239,12 @@ func (e *Engine) Query(ctx context.Context, f func(*Shard)) error {
 	}
 }
 
+// ErrNotYet says that what was written to the log is there, and that the core
+// had not come to it when the waiting ended.
+var ErrNotYet = errors.New("engine: in the log, not yet applied")
+
 // SetPolicy writes another policy to the log; it is in force when this returns.
+// With ErrNotYet it will be.
 func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string) error {
 	if _, err := correlate.NewCore(p); err != nil {
 		return err // a policy in the log must be sound
@@ -270,7 +253,10 @@ func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string
 	if err != nil {
 		return fmt.Errorf("engine: write the policy to the log: %w", err)
 	}
-	return e.Applied(ctx, seq)
+	if err := e.Applied(ctx, seq); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotYet, err)
+	}
+	return nil
 }
 
 // SetSilence writes a silence to the log; it is in force when this returns.

@@ -240,6 +240,28 @@ func TestUnreportedIsDeliveredAgain(t *testing.T) {
 	})
 }
 
+// TestResolvedIsNotPagedAgain: a page and its resolve, heard both but not
+// confirmed, were sent again one after the other, and the page opened anew what
+// was over.
+func TestResolvedIsNotPagedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := begin(t, dir, testPolicy(), "p1")
+		l.silent = true
+		l.post(alert.Firing, "a")
+		time.Sleep(time.Minute)
+		l.post(alert.Resolved, "a")
+		time.Sleep(10 * time.Minute)
+		want(t, "first life", l.end(), "INC-1 page A/a; INC-1 resolve A/a")
+		l = begin(t, dir, testPolicy(), "p1")
+		time.Sleep(time.Second)
+		want(t, "second life", l.end(), "INC-1 resolve A/a")
+		l = begin(t, dir, testPolicy(), "p1")
+		time.Sleep(time.Second)
+		want(t, "third life", l.end(), "")
+	})
+}
+
 func TestOurAbsenceResolvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -389,7 +411,7 @@ func TestPoisonIsGivenUp(t *testing.T) {
 		l := beginIn(t, dir)
 		var given []uint64
 		l.engine.opts.Poisoned = func(m *stream.Message, _ error) { given = append(given, m.Seq) }
-		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.owner.Probe, s.probe = poison, poison }); err != nil {
 			t.Fatal(err)
 		}
 		l.post(alert.Firing, "a")
@@ -405,7 +427,7 @@ func TestPoisonIsGivenUp(t *testing.T) {
 		l.end()
 
 		l = beginIn(t, dir)
-		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.probe, s.probe = poison, poison }); err != nil {
+		if err := l.engine.Query(t.Context(), func(s *Shard) { l.engine.owner.Probe, s.probe = poison, poison }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

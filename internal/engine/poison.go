@@ -79,28 +79,19 @@ func (p *poisoned) add(seq uint64) error {
 	return writeFile(filepath.Join(p.dir, poisonFile), b)
 }
 
-// adopt makes s the engine's shard.
-func (e *Engine) adopt(s *Shard) {
-	s.poison, s.probe = e.poisoned.list(), e.probe
-	e.shard = s
-}
-
 // apply feeds the shard. A message that breaks the core leaves it in pieces: it
 // is made anew as it was before, and tries again. What breaks it each time is
 // given up and handed to Poisoned.
 func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Notification, error) {
 	for {
-		outputs, broke := e.try(m)
+		outputs, broke := e.owner.Try(m)
 		if broke == nil {
 			return outputs, nil
 		}
-		if e.breaking != m.Seq {
-			e.breaking, e.breaks = m.Seq, 0
-		}
-		e.breaks++
+		e.log.Error("the core panicked", zap.Uint64("seq", m.Seq), zap.Any("panic", broke.value), zap.ByteString("stack", broke.stack))
 		e.stats.Breaks.Add(1)
-		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, e.breaks, maxBreaks, broke))
-		if e.breaks >= maxBreaks {
+		e.fault("the core broke", fmt.Errorf("log message %d, try %d of %d: %w", m.Seq, broke.Tries, maxBreaks, broke))
+		if broke.GiveUp {
 			if err := e.poisoned.add(m.Seq); err != nil {
 				e.fault("a message is passed over only until the next start", err)
 			}
@@ -112,16 +103,6 @@ func (e *Engine) apply(ctx context.Context, m *stream.Message) ([]correlate.Noti
 		if err != nil {
 			return nil, fmt.Errorf("engine: make the shard anew after the core broke on message %d: %w", m.Seq, err)
 		}
-		e.adopt(s)
+		e.owner.Adopt(s, e.poisoned.list())
 	}
-}
-
-func (e *Engine) try(m *stream.Message) (outputs []correlate.Notification, broke error) {
-	defer func() {
-		if r := recover(); r != nil {
-			e.log.Error("the core panicked", zap.Uint64("seq", m.Seq), zap.Any("panic", r), zap.Stack("stack"))
-			outputs, broke = nil, fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return e.shard.Apply(m), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 
-	reader, err := e.opts.Stream.ReadLog(ctx, e.readFrom)
+	reader, err := e.opts.Stream.ReadLog(ctx, e.owner.readFrom)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -33,7 +32,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	if e.opts.Desk != nil {
-		e.shard.Core.EachPending(alert.Error, e.opts.Desk.Pending)
+		e.owner.shard.Core.EachPending(alert.Error, e.opts.Desk.Pending)
 	}
 	messages := make(chan stream.Message, fetched)
 	wg.Go(func() { e.read(ctx, reader, messages) })
@@ -94,7 +93,7 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 			if err := e.step(ctx, &m); err != nil {
 				return err
 			}
-			if caughtUp || m.Seq < e.resumeSeq {
+			if caughtUp || !e.owner.Live(m.Seq) {
 				continue
 			}
 			caughtUp = true
@@ -102,7 +101,7 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 				return err
 			}
 		case q := <-e.queries:
-			q.f(e.shard)
+			q.f(e.owner.shard)
 			close(q.done)
 		case <-due.C:
 			select {
@@ -118,7 +117,7 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 
 // schedule sets the timer to what is due next.
 func (e *Engine) schedule(due *time.Timer) {
-	at, ok := e.shard.Core.Next()
+	at, ok := e.owner.shard.Core.Next()
 	if !ok {
 		due.Stop()
 		return
@@ -135,14 +134,15 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	}
 	e.stats.Messages.Add(1)
 	e.stats.Applied.Store(m.Seq)
-	for _, f := range e.shard.Faults() {
+	for _, f := range e.owner.shard.Faults() {
 		e.fault("the log is damaged", f)
 	}
+	if e.owner.shard.takeUnexplained() > 0 && e.opts.Unexplained != nil {
+		e.opts.Unexplained()
+	}
 	e.tellSilence(false)
-	if len(outputs) > 0 {
-		if err := e.commit(ctx, m.Seq, outputs); err != nil {
-			return err
-		}
+	if err := e.commit(ctx, m.Seq, outputs); err != nil {
+		return err
 	}
 	e.tellDesk(m.Seq) // only now: a page that is not committed is not on its way
 	return nil
@@ -153,8 +153,8 @@ func (e *Engine) tellDesk(seq uint64) {
 	if e.opts.Desk == nil {
 		return
 	}
-	for i := range e.shard.out.Rows {
-		r := &e.shard.out.Rows[i]
+	for i := range e.owner.shard.out.Rows {
+		r := &e.owner.shard.out.Rows[i]
 		switch {
 		case r.Severity < alert.Error || r.Action != correlate.Delivered && r.Action != correlate.Moved:
 		case r.Now == correlate.Pending:
@@ -173,16 +173,16 @@ func (e *Engine) tellSilence(all bool) {
 		return
 	}
 	if all {
-		for _, name := range e.shard.Core.SilentSources() {
+		for _, name := range e.owner.shard.Core.SilentSources() {
 			e.opts.Silent(name, true)
 		}
 		return
 	}
-	if e.shard.seq <= e.resumeSeq {
+	if e.owner.shard.seq <= e.owner.resumeSeq {
 		return
 	}
-	for i := range e.shard.out.Rows {
-		if r := &e.shard.out.Rows[i]; r.Action == correlate.SourceSilent || r.Action == correlate.SourceHeard {
+	for i := range e.owner.shard.out.Rows {
+		if r := &e.owner.shard.out.Rows[i]; r.Action == correlate.SourceSilent || r.Action == correlate.SourceHeard {
 			e.opts.Silent(r.Cause, r.Action == correlate.SourceSilent)
 		}
 	}
@@ -190,15 +190,19 @@ func (e *Engine) tellSilence(all bool) {
 
 // caughtUp begins the live part of an engine's life.
 func (e *Engine) caughtUp(ctx context.Context, wg *sync.WaitGroup) error {
-	if e.shard.policy != e.opts.PolicyHash {
+	if e.owner.PolicyDue(e.opts.PolicyHash) {
+		e.replaced = e.owner.shard.current
 		ev := frame.Event{Kind: frame.Policy, Policy: e.opts.Policy, PolicyHash: e.opts.PolicyHash}
 		if _, err := e.opts.Stream.AppendEvents(ctx, ev); err != nil {
 			return fmt.Errorf("engine: write the policy to the log: %w", err)
 		}
 	}
 	e.tellSilence(true)
-	undelivered := maps.Clone(e.shard.undelivered)
-	wg.Go(func() { e.deliver(ctx, undelivered) })
+	if e.opts.Standing != nil {
+		e.opts.Standing(e.owner.shard.Standing())
+	}
+	again := e.owner.Redelivery()
+	wg.Go(func() { e.deliver(ctx, &again) })
 	if e.opts.SnapshotDir != "" {
 		if e.snapshotSeq == 0 {
 			e.lastSnapshot() // what the log will have dropped by then cannot be replayed again

@@ -29,11 +29,18 @@ type Shard struct {
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
+	standing    standing
 	faults      []error
+
+	// unexplained counts the deliveries since the last look at it that named an
+	// alert by a number of which the explanation is lost.
+	unexplained int
 
 	// poison are messages that broke the core before; they are passed over.
 	poison map[uint64]bool
 	probe  func(*frame.Event) // for tests: breaks the core
+
+	rehearses bool // see NewRehearsal
 }
 
 type notificationID struct {
@@ -47,13 +54,19 @@ func (a notificationID) compare(b notificationID) int {
 
 // NewShard returns a shard that decides by p until the log says otherwise.
 func NewShard(p *correlate.Policy) (*Shard, error) {
+	s := &Shard{current: p, undelivered: map[notificationID]uint64{}, standing: standing{}}
+	return s, s.begin(p)
+}
+
+// begin empties the shard.
+func (s *Shard) begin(p *correlate.Policy) error {
 	core, err := correlate.NewCore(p)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Shard{
-		Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), current: p, undelivered: map[notificationID]uint64{},
-	}, nil
+	s.Core, s.Ledger = core, ledger.New(core.Dim, ledger.Options{})
+	s.Core.At(s.seq)
+	return nil
 }
 
 // Now is the log's time.
@@ -127,17 +140,27 @@ func (s *Shard) passOver() []correlate.Notification {
 
 // enter writes what was decided into the books.
 func (s *Shard) enter() []correlate.Notification {
+	if s.rehearses {
+		return s.out.Notifications
+	}
 	for i := range s.out.Rows {
 		s.Ledger.Fold(&s.out.Rows[i])
+	}
+	for _, t := range s.out.Repeats {
+		s.Ledger.FoldRepeats(s.now, t.Dim, uint64(t.N))
 	}
 	for i := range s.out.Notifications {
 		n := &s.out.Notifications[i]
 		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq
 	}
+	s.closeIncidents()
 	return s.out.Notifications
 }
 
 func (s *Shard) apply(e *frame.Event) error {
+	if s.skips(e) {
+		return nil
+	}
 	switch e.Kind {
 	case frame.Alerts:
 		if e.Source == correlate.CanarySource {
@@ -150,13 +173,19 @@ func (s *Shard) apply(e *frame.Event) error {
 		for i := range e.Alerts {
 			s.Core.Observe(&s.out, s.now, e.Source, e.Validity, &e.Alerts[i])
 		}
+	case frame.Deliveries:
+		return s.deliveries(e)
 	case frame.Quarantine:
 		s.Core.Heard(&s.out, s.now, e.Source)
 		for range max(e.Quarantine.Alerts, 1) {
 			s.Core.Quarantine(&s.out, s.now, e.Source, e.Quarantine.Reason)
 		}
 	case frame.Policy:
-		if err := s.Core.SetPolicy(&s.out, s.now, e.Policy); err != nil {
+		set := func(p *correlate.Policy) error { return s.Core.SetPolicy(&s.out, s.now, p) }
+		if s.seq == 1 && s.policy == "" {
+			set = s.begin // by which policy it was made must leave no trace
+		}
+		if err := set(e.Policy); err != nil {
 			return err
 		}
 		s.policy, s.current = e.PolicyHash, e.Policy
@@ -171,10 +200,47 @@ func (s *Shard) apply(e *frame.Event) error {
 	case frame.Receipt:
 		if e.Receipt.Receiver != correlate.CanaryReceiver {
 			s.Ledger.FoldReceipt(*e.Receipt)
+			s.standing.receipt(e.Receipt)
 		}
 		if e.Receipt.Last {
 			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}
+	}
+	return nil
+}
+
+// takeUnexplained returns what unexplained has counted since the last call.
+func (s *Shard) takeUnexplained() int {
+	n := s.unexplained
+	s.unexplained = 0
+	return n
+}
+
+// deliveries observes what a source has sent, in the order in which it did.
+func (s *Shard) deliveries(e *frame.Event) error {
+	s.Core.Heard(&s.out, s.now, e.Source)
+	repeats, alerts, number, lost := e.Repeats, e.Alerts, e.First, 0
+	for i, n := range e.Runs {
+		if i%2 == 0 {
+			run := repeats[:n]
+			repeats = repeats[n:]
+			s.Core.Touch(e.Dictionary, run)
+			for j := range run {
+				if !s.Core.ObserveNumber(&s.out, s.now, e.Source, e.Validity, e.Dictionary, &run[j]) {
+					lost++
+				}
+			}
+			continue
+		}
+		for j := range alerts[:n] {
+			s.Core.Explain(&s.out, s.now, e.Source, e.Validity, &alerts[j], e.Dictionary, number)
+			number++
+		}
+		alerts = alerts[n:]
+	}
+	if lost > 0 {
+		s.unexplained += lost
+		return fmt.Errorf("%d alerts of %s are named by numbers whose explanation is lost", lost, e.Source)
 	}
 	return nil
 }

@@ -41,8 +41,9 @@ var ErrSnapshot = errors.New("snapshot")
 // errNoSnapshot says that there is none to load.
 var errNoSnapshot = errors.New("no snapshot")
 
-// encodeSnapshot writes the shard's state.
-func encodeSnapshot(s *Shard) ([]byte, error) {
+// EncodeSnapshot writes the shard's state: the same state always as the same
+// bytes.
+func EncodeSnapshot(s *Shard) ([]byte, error) {
 	var w wire.Writer
 	if err := s.appendState(&w); err != nil {
 		return nil, err
@@ -55,8 +56,9 @@ func encodeSnapshot(s *Shard) ([]byte, error) {
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b)), nil
 }
 
-// decodeSnapshot makes a shard of what encodeSnapshot wrote.
-func decodeSnapshot(b []byte) (*Shard, error) {
+// DecodeSnapshot makes a shard of what EncodeSnapshot wrote. Of anything else it
+// makes an error.
+func DecodeSnapshot(b []byte) (*Shard, error) {
 	if len(b) < snapshotHeader+8 || b[0] != 'W' || b[1] != 'S' {
 		return nil, fmt.Errorf("%w: no snapshot", wire.ErrCorrupt)
 	}
@@ -108,11 +110,17 @@ func (s *Shard) appendState(w *wire.Writer) error {
 	}
 	s.Core.AppendState(w)
 	s.Ledger.AppendState(w)
+	if len(s.standing) > 0 {
+		var part wire.Writer
+		s.standing.append(&part)
+		w.Byte(partStanding)
+		w.Bytes(part.B)
+	}
 	return nil
 }
 
 func loadShard(r *wire.Reader) (*Shard, error) {
-	s := &Shard{undelivered: map[notificationID]uint64{}, current: &correlate.Policy{}}
+	s := &Shard{undelivered: map[notificationID]uint64{}, standing: standing{}, current: &correlate.Policy{}}
 	s.seq, s.now, s.counter, s.policy = r.Uint(), alert.Time(r.Int()), r.Uint(), r.String()
 	policy := r.Bytes()
 	if r.Err() != nil {
@@ -132,6 +140,19 @@ func loadShard(r *wire.Reader) (*Shard, error) {
 	s.Ledger = ledger.New(s.Core.Dim, ledger.Options{})
 	if err := s.Ledger.LoadState(r); err != nil {
 		return nil, err
+	}
+	for last := byte(0); r.Left() > 0; {
+		kind := r.Byte()
+		part := r.Part()
+		if kind <= last || kind > partStanding {
+			r.Fail("part %d after part %d", kind, last)
+			break
+		}
+		last = kind
+		s.standing.load(&part)
+		if err := part.End(); err != nil {
+			return nil, err
+		}
 	}
 	return s, r.End()
 }
@@ -170,22 +191,32 @@ func (d snapshots) newest() (s *Shard, faults []error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s, faults = NewestSnapshot(names, os.ReadFile)
+	if s == nil {
+		err = errNoSnapshot
+	}
+	return s, faults, err
+}
+
+// NewestSnapshot loads the first of names that is whole, nil when none is, and
+// says what is wrong with those before it.
+func NewestSnapshot(names []string, read func(string) ([]byte, error)) (s *Shard, faults []error) {
 	for _, name := range names {
-		b, err := os.ReadFile(name)
+		b, err := read(name)
 		if err == nil {
-			if s, err = decodeSnapshot(b); err == nil {
-				return s, faults, nil
+			if s, err = DecodeSnapshot(b); err == nil {
+				return s, faults
 			}
 		}
 		faults = append(faults, fmt.Errorf("snapshot %s cannot be used: %w", name, err))
 	}
-	return nil, faults, errNoSnapshot
+	return nil, faults
 }
 
 // save writes a snapshot so that it is there whole or not at all, and then
 // removes the oldest.
 func (d snapshots) save(s *Shard) error {
-	b, err := encodeSnapshot(s)
+	b, err := EncodeSnapshot(s)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,12 @@ type Commit struct {
 	Outputs []correlate.Notification `json:"outputs,omitempty"`
 }
 
+// Reaches reports whether c, or a record after it, holds the first outputs of
+// message input or of one behind it.
+func (c *Commit) Reaches(input uint64) bool {
+	return c.Input >= input || c.Input+1 == input && c.Partial > 0
+}
+
 // AppendCommit appends an encoded commit record to dst.
 func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
 	raw, err := json.Marshal(c)

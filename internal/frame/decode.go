@@ -12,6 +12,8 @@ type Decoder struct {
 	strings []string
 	alerts  []alert.Alert
 	labels  []alert.Label
+	repeats []alert.Repeat
+	runs    []uint32
 }
 
 // Decode checks msg and calls each for its events, in order; it stops at the
@@ -24,7 +26,7 @@ func (d *Decoder) Decode(msg []byte, each func(*Event) error) (counter uint64, e
 	}
 	r := wire.NewTextReader(raw)
 	var events []Event
-	d.alerts, d.labels = d.alerts[:0], d.labels[:0]
+	d.alerts, d.labels, d.repeats, d.runs = d.alerts[:0], d.labels[:0], d.repeats[:0], d.runs[:0]
 	for r.Left() > 0 {
 		segment := r.Part()
 		if events, err = d.segment(events, &segment); err != nil {
@@ -50,7 +52,7 @@ func (d *Decoder) segment(events []Event, r *wire.Reader) ([]Event, error) {
 	for range r.Count(2) {
 		e := Event{Kind: Kind(r.Byte())}
 		var err error
-		if e.Kind == Alerts {
+		if e.Kind == Alerts || e.Kind == Deliveries {
 			payload := r.Part()
 			err = d.alertsEvent(&e, &payload)
 		} else if payload := r.Bytes(); r.Err() == nil {
@@ -68,7 +70,18 @@ func (d *Decoder) alertsEvent(e *Event, r *wire.Reader) error {
 	e.Source = d.symbol(r)
 	e.Validity = time.Duration(r.Uint())
 	base := alert.Time(r.Fixed())
-	n := r.Count(4)
+	n := 0
+	if e.Kind == Alerts {
+		n = r.Count(4)
+	} else {
+		n = d.repeatsOf(e, r, base)
+	}
+	e.Alerts = d.full(r, base, n)
+	return r.End()
+}
+
+// full reads n alerts.
+func (d *Decoder) full(r *wire.Reader, base alert.Time, n int) []alert.Alert {
 	// A fresh slice where it would grow: events of this frame point into the old.
 	if cap(d.alerts)-len(d.alerts) < n {
 		d.alerts = make([]alert.Alert, 0, max(n, 2*cap(d.alerts)))
@@ -78,11 +91,58 @@ func (d *Decoder) alertsEvent(e *Event, r *wire.Reader) error {
 		d.alerts = append(d.alerts, alert.Alert{})
 		d.alert(&d.alerts[len(d.alerts)-1], r, base)
 		if r.Err() != nil {
-			return r.Err()
+			return nil
 		}
 	}
-	e.Alerts = d.alerts[from:len(d.alerts):len(d.alerts)]
-	return r.End()
+	return d.alerts[from:len(d.alerts):len(d.alerts)]
+}
+
+// repeatsOf reads what stands before the alerts in full, and returns how many
+// of these there are.
+func (d *Decoder) repeatsOf(e *Event, r *wire.Reader, base alert.Time) (full int) {
+	e.Dictionary = r.Fixed()
+	e.First = r.Uint32()
+	from := len(d.runs)
+	repeats := 0
+	for i := range r.Count(1) {
+		n := int(r.Uint32())
+		d.runs = append(d.runs, uint32(n))
+		if i%2 == 0 {
+			repeats += n
+		} else {
+			full += n
+		}
+		if repeats > r.Left() || full > r.Left()/4 {
+			r.Fail("%d repeats and %d alerts in %d bytes", repeats, full, r.Left())
+			return 0
+		}
+	}
+	e.Runs = d.runs[from:len(d.runs):len(d.runs)]
+	from = len(d.repeats)
+	number, end := int64(0), alert.Time(0)
+	for range repeats {
+		v := r.Uint()
+		step := int64(v>>(endBits+1)) ^ -int64(v>>endBits&1)
+		if number += step; number < 0 || number > 1<<32-1 {
+			r.Fail("number %d", number)
+			return 0
+		}
+		rep := alert.Repeat{Number: uint32(number)}
+		switch v & (1<<endBits - 1) {
+		case endNone:
+		case endSame:
+			rep.EndsAt = end
+		case endOwn:
+			end = base + alert.Time(r.Int())
+			rep.EndsAt = end
+		default:
+			r.Fail("end of a repeat")
+			return 0
+		}
+		d.repeats = append(d.repeats, rep)
+	}
+	e.Repeats = d.repeats[from:len(d.repeats):len(d.repeats)]
+	return full
 }
 
 func (d *Decoder) alert(a *alert.Alert, r *wire.Reader, base alert.Time) {

@@ -23,6 +23,7 @@ const (
 	Quarantine    Kind = 8  // a body, or a part of one, that could not be read
 	Stop          Kind = 9  // listening ends here, in order
 	Bypass        Kind = 10 // an alert was paged past the core
+	Deliveries    Kind = 14 // deliveries of one source, of which some are repeats by number
 	Ladder        Kind = 11 // Winnow does more or less of its work from now on
 )
 
@@ -30,9 +31,17 @@ const (
 type Event struct {
 	Kind Kind
 
-	Source   string        // Alerts, Quarantine
-	Validity time.Duration // Alerts: see correlate.Core.Observe
-	Alerts   []alert.Alert // Alerts: valid until the next Decode
+	Source   string        // Alerts, Deliveries, Quarantine
+	Validity time.Duration // Alerts, Deliveries: see correlate.Core.Observe
+	Alerts   []alert.Alert // Alerts, Deliveries: in full; valid until the next Decode
+
+	// Deliveries: of the alerts in full, the first gets number First in
+	// Dictionary, and so on. Runs says in what order they came: so many
+	// repeats, so many in full, so many repeats, and so on.
+	Dictionary uint64
+	First      uint32
+	Repeats    []alert.Repeat // valid until the next Decode
+	Runs       []uint32
 
 	Policy     *correlate.Policy
 	PolicyHash string // names the policy's text
@@ -103,6 +112,31 @@ func (e *Event) payload() ([]byte, error) {
 		return json.Marshal(e.Ladder)
 	}
 	return nil, nil // Tick, Stop
+}
+
+// Each calls the functions for the deliveries of the event, in the order in
+// which they came. Number is that of an alert in full; kind Alerts has none.
+func (e *Event) Each(repeat func(*alert.Repeat), full func(a *alert.Alert, number uint32)) {
+	if e.Kind == Alerts {
+		for i := range e.Alerts {
+			full(&e.Alerts[i], 0)
+		}
+		return
+	}
+	r, a := 0, 0
+	for i, n := range e.Runs {
+		if i%2 == 0 {
+			for range n {
+				repeat(&e.Repeats[r])
+				r++
+			}
+			continue
+		}
+		for range n {
+			full(&e.Alerts[a], e.First+uint32(a))
+			a++
+		}
+	}
 }
 
 func (e *Event) setPayload(b []byte) (err error) {

@@ -71,6 +71,15 @@ func everyKind(t testing.TB) []Event {
 		{Kind: Quarantine, Source: "prometheus", Quarantine: &Quarantined{Source: "prometheus", Reason: "no labels", Pointer: "/3", Offset: 77, Alerts: 1, Raw: []byte(`{"x":1}`)}},
 		{Kind: Stop},
 		{Kind: Bypass, Bypass: &Bypassed{Fingerprint: 7, Receiver: "oncall"}},
+		deliveries(),
+	}
+}
+
+// deliveries is an event with some alerts by number.
+func deliveries() Event {
+	return Event{
+		Kind: Deliveries, Source: "prometheus", Validity: 4 * time.Minute, Dictionary: 0xfedcba9876543210, First: 300, Alerts: sample(3), Runs: []uint32{2, 1, 3, 2},
+		Repeats: []alert.Repeat{{EndsAt: at, Number: 70_000}, {EndsAt: at, Number: 70_001}, {Number: 3}, {EndsAt: at.Add(time.Minute), Number: 4}, {EndsAt: at.Add(time.Minute), Number: 1<<32 - 1}},
 	}
 }
 
@@ -152,19 +161,23 @@ func TestSegmentsOfSeveralWriters(t *testing.T) {
 
 // TestGolden holds that frames of every released version can be read for ever.
 func TestGolden(t *testing.T) {
-	const frameFile, commitFile = "testdata/v1.frame", "testdata/v1.commit"
+	const frameFile, numbersFile, commitFile = "testdata/v1.frame", "testdata/v1-numbers.frame", "testdata/v1.commit"
 	if *update {
 		commit, err := AppendCommit(nil, 7, &Commit{Epoch: 2, Input: 99, At: at, Outputs: []correlate.Notification{{Incident: 3, Revision: 1, Kind: correlate.Page, Receiver: "oncall", GroupKey: "{}:{}", Alerts: []correlate.Member{{Labels: sample(1)[0].Labels, StartsAt: at}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, frameFile, encode(t, 42, everyKind(t)))
+		write(t, frameFile, encode(t, 42, everyKind(t)[:10]))
+		write(t, numbersFile, encode(t, 43, []Event{deliveries()}))
 		write(t, commitFile, commit)
 		write(t, frameFile+".txt", []byte(text(t, read(t, frameFile))))
+		write(t, numbersFile+".txt", []byte(text(t, read(t, numbersFile))))
 		write(t, commitFile+".txt", []byte(commitText(t, read(t, commitFile))))
 	}
-	if got, want := text(t, read(t, frameFile)), string(read(t, frameFile+".txt")); got != want {
-		t.Errorf("%s reads as\n%s\nwant\n%s", frameFile, got, want)
+	for _, file := range []string{frameFile, numbersFile} {
+		if got, want := text(t, read(t, file)), string(read(t, file+".txt")); got != want {
+			t.Errorf("%s reads as\n%s\nwant\n%s", file, got, want)
+		}
 	}
 	if got, want := commitText(t, read(t, commitFile)), string(read(t, commitFile+".txt")); got != want {
 		t.Errorf("%s reads as\n%s\nwant\n%s", commitFile, got, want)
@@ -349,4 +362,43 @@ func BenchmarkDecode(b *testing.B) {
 func sum(b []byte) []byte {
 	b = bytes.Clone(b)
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
+}
+
+// TestEachKeepsTheOrder holds that deliveries come out in the order in which
+// they came in.
+func TestEachKeepsTheOrder(t *testing.T) {
+	e := deliveries()
+	var got []string
+	e.Each(func(r *alert.Repeat) { got = append(got, fmt.Sprint(r.Number)) }, func(a *alert.Alert, n uint32) {
+		got = append(got, fmt.Sprint(n, a.Labels.Get("pod")))
+	})
+	if want := "[70000 70001 300checkout-0 3 4 4294967295 301checkout-1 302checkout-2]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func TestSpellerWritesOutWhatItCaresFor(t *testing.T) {
+	s := NewSpeller(2, func(a *alert.Alert) bool { return a.Labels.Get("pod") != "checkout-1" })
+	heard := func(e *Event) string {
+		var out []string
+		s.Each(e, func(a *alert.Alert) { out = append(out, a.Labels.Get("pod")+fmt.Sprint(a.EndsAt == at)) })
+		return fmt.Sprint(out)
+	}
+	f := func(dictionary uint64, full []alert.Alert, numbers []uint32, want string) {
+		t.Helper()
+		e := Event{Kind: Deliveries, Dictionary: dictionary, First: 5, Alerts: full, Runs: []uint32{0, uint32(len(full)), uint32(len(numbers))}}
+		for _, n := range numbers {
+			e.Repeats = append(e.Repeats, alert.Repeat{Number: n, EndsAt: at})
+		}
+		if got := heard(&e); got != want {
+			t.Errorf("heard %s, want %s", got, want)
+		}
+	}
+	alerts := sample(9)
+	f(1, []alert.Alert{alerts[0], alerts[1], alerts[4]}, []uint32{5, 6, 7}, "[checkout-0false checkout-4false checkout-0true checkout-4true]")
+	f(1, nil, []uint32{7, 9}, "[checkout-4true]")
+	f(2, []alert.Alert{alerts[3]}, []uint32{5, 7}, "[checkout-3false checkout-3true]")
+	f(1, nil, []uint32{5}, "[checkout-0true]")
+	f(3, nil, []uint32{5}, "[]")                                                                                                                               // now the first is forgotten
+	f(1, []alert.Alert{alerts[8], alerts[0], alerts[4]}, []uint32{5, 6, 7}, "[checkout-8false checkout-0false checkout-4false checkout-8true checkout-0true]") // two at most
 }

@@ -16,43 +16,27 @@ const (
 )
 
 // Segment builds the bytes of one segment. The zero value is ready; Reset makes
-// it so again and keeps its memory. It may refer to the strings it was given
-// until Bytes or Reset.
+// it so again and keeps its memory. It keeps nothing that it was given.
 type Segment struct {
-	names  map[string]uint32
-	table  []byte
-	count  int
-	events []byte
-	n      int
-	body   []byte
+	symbols symbols
+	events  []byte
+	n       int
+	body    []byte
 }
 
 // Reset empties s.
 func (s *Segment) Reset() {
-	clear(s.names)
-	s.table, s.events, s.count, s.n = s.table[:0], s.events[:0], 0, 0
+	s.symbols.reset()
+	s.events, s.n = s.events[:0], 0
 }
 
 // Empty reports whether nothing was added.
 func (s *Segment) Empty() bool { return s.n == 0 }
 
 // Size is about how many bytes the segment has so far.
-func (s *Segment) Size() int { return len(s.table) + len(s.events) }
+func (s *Segment) Size() int { return len(s.symbols.table) + len(s.events) }
 
-func (s *Segment) symbol(v string) uint64 {
-	if n, ok := s.names[v]; ok {
-		return uint64(n)
-	}
-	if s.names == nil {
-		s.names = make(map[string]uint32, 64)
-	}
-	n := uint32(s.count)
-	s.names[v] = n
-	s.count++
-	s.table = binary.AppendUvarint(s.table, uint64(len(v)))
-	s.table = append(s.table, v...)
-	return uint64(n)
-}
+func (s *Segment) symbol(v string) uint64 { return s.symbols.number(v) }
 
 // AddAlerts adds one event with deliveries of a source.
 func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []alert.Alert) {
@@ -69,6 +53,63 @@ func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []aler
 	}
 	s.body = b
 	s.add(Alerts, b)
+}
+
+// AddDeliveries adds one event with deliveries of a source, of which some are
+// repeats by number; see Event for what the fields mean.
+func (s *Segment) AddDeliveries(e *Event) {
+	if len(e.Alerts)+len(e.Repeats) == 0 {
+		return
+	}
+	base := baseTime(e.Alerts)
+	if base == 0 && len(e.Repeats) > 0 {
+		base = e.Repeats[0].EndsAt
+	}
+	b := binary.AppendUvarint(s.body[:0], s.symbol(e.Source))
+	b = binary.AppendUvarint(b, uint64(max(e.Validity, 0)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(base))
+	b = binary.LittleEndian.AppendUint64(b, e.Dictionary)
+	b = binary.AppendUvarint(b, uint64(e.First))
+	b = binary.AppendUvarint(b, uint64(len(e.Runs)))
+	for _, n := range e.Runs {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = appendRepeats(b, e.Repeats, base)
+	for i := range e.Alerts {
+		b = s.appendAlert(b, &e.Alerts[i], base)
+	}
+	s.body = b
+	s.add(Deliveries, b)
+}
+
+// How a repeat's end is written, in the lower bits of its number.
+const (
+	endNone = iota
+	endSame // as that of the repeat before
+	endOwn  // follows
+	endBits = 2
+)
+
+func appendRepeats(b []byte, repeats []alert.Repeat, base alert.Time) []byte {
+	number, end := uint32(0), alert.Time(0)
+	for i := range repeats {
+		r := &repeats[i]
+		how := uint64(endOwn)
+		switch r.EndsAt {
+		case 0:
+			how = endNone
+		case end:
+			how = endSame
+		}
+		step := int64(r.Number) - int64(number)
+		b = binary.AppendUvarint(b, uint64(step<<1^step>>63)<<endBits|how)
+		if how == endOwn {
+			b = binary.AppendVarint(b, int64(r.EndsAt-base))
+			end = r.EndsAt
+		}
+		number = r.Number
+	}
+	return b
 }
 
 // baseTime is a start that is near to the others, so that they take few bytes.
@@ -121,8 +162,12 @@ func (s *Segment) appendLabels(b []byte, ls alert.Labels) []byte {
 
 // Add adds an event of any kind.
 func (s *Segment) Add(e *Event) error {
-	if e.Kind == Alerts {
+	switch e.Kind {
+	case Alerts:
 		s.AddAlerts(e.Source, e.Validity, e.Alerts)
+		return nil
+	case Deliveries:
+		s.AddDeliveries(e)
 		return nil
 	}
 	payload, err := e.payload()
@@ -142,8 +187,8 @@ func (s *Segment) add(k Kind, payload []byte) {
 
 // Append appends the finished segment to dst.
 func (s *Segment) Append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(s.count))
-	dst = append(dst, s.table...)
+	dst = binary.AppendUvarint(dst, uint64(len(s.symbols.spans)))
+	dst = append(dst, s.symbols.table...)
 	dst = binary.AppendUvarint(dst, uint64(s.n))
 	return append(dst, s.events...)
 }

@@ -182,6 +182,7 @@ func (g *Guard) read(ctx context.Context) {
 
 func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (time.Time, error) {
 	var d frame.Decoder
+	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool { return a.Labels.Severity() >= alert.Error })
 	for {
 		m, err := r.Next()
 		if err != nil {
@@ -190,9 +191,7 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 		since = m.At.Std()
 		// A frame that cannot be read is named by the engine.
 		_, _ = d.Decode(m.Data, func(e *frame.Event) error {
-			for i := range e.Alerts {
-				g.watch(&e.Alerts[i], m.Seq, since)
-			}
+			speller.Each(e, func(a *alert.Alert) { g.watch(a, m.Seq, since) })
 			return nil
 		})
 	}

@@ -11,19 +11,20 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ web ◀ node ◀ sim, demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ preview ◀ web ◀ node ◀ sim, demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
 	{"alert", ""},
 	{"ingest", "alert"},
-	{"dedupe", "alert internal/wire"},
-	{"correlate", "alert dedupe internal/wire"},
-	{"ledger", "alert dedupe correlate internal/wire"},
+	{"dedupe", "alert internal/wire internal/paged"},
+	{"correlate", "alert dedupe internal/wire internal/paged"},
+	{"ledger", "alert dedupe correlate internal/wire internal/paged"},
 	{"enrich", "alert dedupe correlate"},
 	{"sinks", "alert dedupe correlate enrich sinks/*"},
 	{"sinks/*", "alert dedupe correlate enrich sinks"}, // one sink never imports another
 
+	{"internal/paged", ""},
 	{"internal/wire", ""}, // bytes only: so low that the pure packages may use it
 	{"internal/logs", ""},
 	{"internal/house", "internal/config"}, // in its tests: the YAML in the documents must load
@@ -38,6 +39,7 @@ var theLine = []struct{ pkg, may string }{
 	// The guard pages when the correlator does not, so it shares nothing with it.
 	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
 	{"internal/engine", edges + " internal/frame internal/stream"},
+	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"}, // tests only
@@ -50,7 +52,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/engine"
+	all   = edges + " internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/engine internal/preview"
 )
 
 // restricted holds what some packages of others bring in behind one seam.
@@ -92,6 +94,7 @@ var closed = []struct{ pkg, may, why string }{
 	{"internal/frame", "github.com/cespare/xxhash github.com/klauspost/compress", pureWhy},
 	{"ingest", "github.com/cespare/xxhash github.com/klauspost/compress/gzip go.uber.org/zap github.com/prometheus/client_golang", "a source needs no vendor's library"},
 	{"ledger", "", pureWhy},
+	{"internal/paged", "", pureWhy},
 	{"internal/wire", "", pureWhy},
 	{"internal/ladder", "", pureWhy},
 }

@@ -17,6 +17,7 @@ var pure = []struct{ pkg, except string }{
 	{"alert", ""},
 	{"dedupe", ""},
 	{"correlate", ""},
+	{"internal/paged", ""},
 	{"internal/wire", ""},
 	{"internal/frame", ""},
 	{"internal/ladder", ""},

@@ -11,7 +11,6 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
-	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
@@ -148,91 +147,6 @@ func (n *Node) poisoned(m *stream.Message, broke error) {
 	if err != nil {
 		n.log.Error("a message that breaks the core cannot be read by others either", zap.Uint64("seq", m.Seq), zap.Error(err))
 	}
-}
-
-// maxInFlight bounds the notifications that are remembered for a fallback. One
-// more is delivered all the same, but has none.
-const maxInFlight = 4096
-
-// remember keeps a notification until its last receipt.
-func (v *delivery) remember(n *correlate.Notification) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.inFlight) < maxInFlight {
-		v.inFlight[n.ID()] = n
-	}
-}
-
-// receipt is told what became of a notification at one integration.
-func (n *Node) receipt(r correlate.Receipt) {
-	v := n.delivery
-	id := r.ID()
-	v.mu.Lock()
-	sent := v.inFlight[id]
-	if r.Last {
-		delete(v.inFlight, id)
-	}
-	at := r.Receiver + "/" + r.Integration
-	mended := false
-	switch r.Outcome {
-	case correlate.Failed:
-		v.refusing[at] = true
-	case correlate.Accepted:
-		mended = v.refusing[at] && len(v.refusing) == 1
-		delete(v.refusing, at)
-	}
-	v.mu.Unlock()
-	if r.Outcome == correlate.Failed {
-		n.alarm.Raise(selfalert.SinkFailed, at+": "+r.Error)
-		n.fallBack(sent, r.Receiver)
-	}
-	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
-		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
-	}
-	if mended {
-		n.alarm.Clear(selfalert.SinkFailed)
-	}
-	n.engine.Report(r)
-}
-
-// fallBack sends what a provider refused to the fallback receiver. It does not
-// wait: it is called from the sinks themselves.
-func (n *Node) fallBack(sent *correlate.Notification, from string) {
-	to := n.current.Load().Winnow.FallbackReceiver
-	if sent == nil || to == "" || to == from || sent.Kind == correlate.Resolve {
-		return
-	}
-	v := n.delivery
-	v.mu.Lock()
-	if len(v.fallen) < maxInFlight {
-		v.fallen[from+"\xff"+sent.GroupKey] = to
-	}
-	v.mu.Unlock()
-	go v.sinks.Deliver(fallback(sent, to), enrich.Context{Notes: []string{"receiver " + from + " refuses it; sent to the fallback"}})
-}
-
-// closeFallback tells the fallback receiver that what it was told of is over.
-func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
-	key := n.Receiver + "\xff" + n.GroupKey
-	v.mu.Lock()
-	to, ok := v.fallen[key]
-	delete(v.fallen, key)
-	v.mu.Unlock()
-	if ok {
-		v.sinks.Deliver(fallback(n, to), c)
-	}
-}
-
-func fallback(n *correlate.Notification, to string) *correlate.Notification {
-	f := *n
-	f.Class = correlate.WantsResolved | correlate.FiringOnly
-	prefix := "fallback/" + n.Receiver + "/"
-	f.GroupKey, f.Keys = prefix+n.GroupKey, nil
-	for _, key := range n.Keys {
-		f.Keys = append(f.Keys, prefix+key)
-	}
-	f.Receiver = to
-	return &f
 }
 
 // watchBooks looks after what must always hold.

@@ -29,9 +29,9 @@ type delivery struct {
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
-	inFlight map[string]*correlate.Notification // by ID, until their last receipt
-	fallen   map[string]string                  // receiver and key of what went to a fallback, to that
-	refusing map[string]bool                    // integrations that refused what they got last
+	inFlight map[string]*flight // by ID of their notification
+	fallen   map[uint64]string  // incidents of which something is on its way to a fallback, to that
+	refusing map[string]bool    // integrations that refused what they got last
 }
 
 type turn struct {
@@ -41,7 +41,7 @@ type turn struct {
 }
 
 func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline, degraded func() string) *delivery {
-	v := &delivery{sinks: d, degraded: degraded, turns: make(chan turn, maxEnriching), quit: make(chan struct{}), inFlight: map[string]*correlate.Notification{}, fallen: map[string]string{}, refusing: map[string]bool{}}
+	v := &delivery{sinks: d, degraded: degraded, turns: make(chan turn, maxEnriching), quit: make(chan struct{}), inFlight: map[string]*flight{}, fallen: map[uint64]string{}, refusing: map[string]bool{}}
 	v.pipeline.Store(p)
 	v.done.Go(v.run)
 	return v

@@ -60,6 +60,9 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 		return err
 	}
 	f.fail(err)
+	if len(b.Repeats) > 0 {
+		return err // it comes again in full
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
 	all := len(b.Quarantined) == 0

@@ -45,6 +45,10 @@ type Options struct {
 	// SnapshotDir is where snapshots of the state are kept; none when empty.
 	SnapshotDir string
 
+	// KeepFile is where the settings by which incidents were opened are kept,
+	// secrets included, until those are over; in memory only when empty.
+	KeepFile string
+
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
 	Version     string
@@ -75,9 +79,11 @@ type Node struct {
 	delivery *delivery
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
+	spoken   ingest.Dictionaries
 	guard    *guard.Guard
 	forward  *forward
 	alarm    *selfalert.Raiser
+	keep     *sinks.Keep
 	steps    *steps
 	canary   *canary.Canary
 	heart    *heartbeat.Heart
@@ -89,11 +95,12 @@ type Node struct {
 	quiet      map[string]bool        // sources that are silent
 	unreadable map[string][]time.Time // when sources last sent what cannot be read
 
-	reloading sync.Mutex
-	cancel    context.CancelFunc
-	watchers  sync.WaitGroup
-	ended     chan struct{}
-	err       error // of the engine, once ended is closed
+	reloading  sync.Mutex
+	previewing sync.Mutex // a preview takes the memory of two shards
+	cancel     context.CancelFunc
+	watchers   sync.WaitGroup
+	ended      chan struct{}
+	err        error // of the engine, once ended is closed
 }
 
 // Start opens the log and begins to work. It returns as soon as alerts can be
@@ -145,6 +152,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.newCanary(); err != nil {
 		return err
 	}
+	n.openKeep()
 	parts, err := n.build(c)
 	if err != nil {
 		return err
@@ -155,7 +163,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.registerStorage()
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: n.receipt, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Keep: n.keep, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
 	n.steps = newSteps(n)
@@ -166,8 +174,11 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
 		Silent:   n.silent,
+		Standing: n.sinks.Stands,
 		Fault:    n.fault,
-		Hold:     n.steps.essentials,
+
+		Unexplained: n.spoken.Renew,
+		Hold:        n.steps.essentials,
 	})
 	if err != nil {
 		return err
@@ -183,7 +194,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.web = web.New(web.Options{
 		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
-		Access: n.opts.Access, Reload: n.Reload, Version: n.opts.Version, Logger: n.log,
+		Access: n.opts.Access, Reload: n.reloadAs, Preview: n.previewText, Version: n.opts.Version, Logger: n.log,
 		Ladder: n.steps.status, Shed: n.steps.shed,
 	})
 	n.opts.Access.Enforce(rules)
@@ -197,6 +208,8 @@ func (n *Node) run(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
+	n.watchers.Go(func() { n.reviewStart(ctx) })
+	n.watchers.Go(func() { n.sweep(ctx) })
 	n.watchers.Go(func() { n.watchDisk(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
@@ -232,7 +245,7 @@ type parts struct {
 
 func (n *Node) build(c *config.Config) (parts, error) {
 	receivers, err := sinks.Build(c.Alertmanager, c.Winnow.Sinks, sinks.BuildOptions{
-		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP,
+		ExternalURL: n.opts.ExternalURL, Stdout: n.opts.Stdout, Logger: n.log, HTTP: n.opts.HTTP, Keep: n.keep,
 	})
 	if err != nil {
 		return parts{}, err
@@ -246,7 +259,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
 	})
 }
 
@@ -264,59 +277,6 @@ func (n *Node) Err() error { return n.err }
 
 // Engine is the node's engine.
 func (n *Node) Engine() *engine.Engine { return n.engine }
-
-// Reload reads the configuration again. A broken one changes nothing.
-func (n *Node) Reload(ctx context.Context) error {
-	n.reloading.Lock()
-	defer n.reloading.Unlock()
-	err := n.reload(ctx)
-	if err != nil {
-		n.web.Reloaded(err, time.Now())
-		n.log.Error("reload failed; the configuration in force stays", zap.Error(err))
-		n.alarm.Raise(selfalert.ReloadFailed, "see the log for where the mistake is")
-		return err
-	}
-	n.alarm.Clear(selfalert.ReloadFailed)
-	n.log.Info("configuration reloaded", zap.String("hash", n.current.Load().Hash))
-	return nil
-}
-
-func (n *Node) reload(ctx context.Context) error {
-	c, err := n.opts.Load()
-	if err != nil {
-		return err
-	}
-	rules, err := n.opts.Access.Prepare(c.Winnow.Access, c.Winnow.Ingest)
-	if err != nil {
-		return err
-	}
-	doors, err := n.doors(c)
-	if err != nil {
-		return err
-	}
-	p, err := n.build(c)
-	if err != nil {
-		return err
-	}
-	// The sinks first: a notification of the new policy must find its receiver.
-	n.setReceivers(p.receivers)
-	if err := n.engine.SetPolicy(ctx, &c.Policy, c.Hash); err != nil {
-		if old, buildErr := n.build(n.current.Load()); buildErr == nil {
-			n.setReceivers(old.receivers)
-			old.enrich.Close()
-		}
-		p.enrich.Close()
-		return err
-	}
-	n.delivery.pipeline.Swap(p.enrich).Close()
-	n.current.Store(c)
-	route := guardRoute(&c.Policy.Route)
-	n.guard.SetRoute(&route)
-	n.alarm.Configure(c.Winnow.SelfAlert)
-	n.opts.Access.Enforce(rules)
-	n.web.Configure(c, doors.Routes())
-	return nil
-}
 
 // Stop ends the node in order: what is under way at the sinks may end and is
 // written to the log, then the engine stops, then the log closes. Requests must

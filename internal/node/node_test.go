@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,7 @@ func (s *site) start() {
 	n, err := Start(s.t.Context(), Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
+		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
 	})
@@ -401,6 +403,40 @@ func TestFullLogHandsCriticalsOn(t *testing.T) {
 		}
 		if !slices.Contains(s.node.alarm.Raised(), selfalert.LogUnavailable) {
 			t.Error("no self-alert says so")
+		}
+		if err := s.node.Stop(); err == nil {
+			t.Log("the full log took the last words after all")
+		}
+	})
+}
+
+// TestFullLogHandsOnWhatItKnewByNumber holds the same for an alert that the log
+// has in full already, and whose sender repeats it.
+func TestFullLogHandsOnWhatItKnewByNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteWith(t, stream.Options{MaxBytes: 96 << 10})
+		post := func(pod, severity string) int {
+			rec := httptest.NewRecorder()
+			body := fmt.Sprintf(`[{"annotations":{},"endsAt":%q,"startsAt":%q,"generatorURL":"http://p","labels":{"alertname":"Down","pod":%q,"severity":%q}}]`,
+				time.Now().Add(4*time.Minute).Format(time.RFC3339), time.Now().Add(-time.Minute).Truncate(time.Hour).Format(time.RFC3339), pod, severity)
+			s.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/api/v2/alerts", strings.NewReader(body)))
+			return rec.Code
+		}
+		if code := post("known", "critical"); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		if code := post("known", "critical"); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		rng := rand.New(rand.NewPCG(2, 1))
+		for i := range 3000 {
+			if post(fmt.Sprintf("%d-%x-%x-%x-%x", i, rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()), "warning") == http.StatusServiceUnavailable {
+				break
+			}
+		}
+		before := len(s.pager.Events())
+		if code := post("known", "critical"); code != http.StatusOK || len(s.pager.Events()) == before {
+			t.Errorf("answered %d, and the pager heard %d events", code, len(s.pager.Events())-before)
 		}
 		if err := s.node.Stop(); err == nil {
 			t.Log("the full log took the last words after all")

@@ -38,6 +38,7 @@ const (
 	ReloadFailed                  // a configuration was not taken
 	SourceSilent                  // a source has stopped sending
 	SourceUnreadable              // a source sends what cannot be read
+	PolicyUnpages                 // a configuration took effect at a start that leaves out criticals paged before
 	DiskLow                       // little room is left for the log
 	DiskFailed                    // a write or a sync of the log failed; the process ends
 	Degraded                      // Winnow has stepped down its ladder
@@ -55,6 +56,7 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"reload_failed", "Winnow: the configuration was not reloaded", "warning"},
 	{"source_silent", "Winnow: a source of alerts has gone silent", "critical"},
 	{"source_unreadable", "Winnow: a source sends alerts that cannot be read", "warning"},
+	{"policy_unpages", "Winnow: the configuration that was started with tells nobody of alerts that were paged before", "critical"},
 	{"disk_low", "Winnow: little room is left on the disk of the log", "warning"},
 	{"disk_failed", "Winnow: the disk failed to write; the process ends and has to be started again", "critical"},
 	{"degraded", "Winnow: it does less than usual", "warning"},

@@ -23,7 +23,14 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
 	e.segment.Reset()
-	e.segment.AddAlerts(b.Source, b.Validity, b.Alerts)
+	if b.Dictionary == 0 {
+		e.segment.AddAlerts(b.Source, b.Validity, b.Alerts)
+	} else {
+		e.segment.AddDeliveries(&frame.Event{
+			Source: b.Source, Validity: b.Validity, Alerts: b.Alerts,
+			Dictionary: b.Dictionary, First: b.First, Repeats: b.Repeats, Runs: b.Runs,
+		})
+	}
 	for i := range b.Quarantined {
 		q := &b.Quarantined[i]
 		err := e.segment.Add(&frame.Event{Kind: frame.Quarantine, Quarantine: &frame.Quarantined{

@@ -59,7 +59,7 @@ func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, er
 		if err != nil {
 			return held.First, nil // damaged: its reader will name it; read them all
 		}
-		if c.Input >= input || c.Input+1 == input && c.Partial > 0 {
+		if c.Reaches(input) {
 			hi = mid
 		} else {
 			lo = mid + 1

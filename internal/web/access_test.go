@@ -42,7 +42,7 @@ func newServer(t *testing.T, text string) *Server {
 	reg := prometheus.NewRegistry()
 	s := New(Options{
 		Engine: new(engine.Engine), Registerer: reg, Gatherer: reg, Access: gate,
-		Reload: func(context.Context) error { return nil },
+		Reload: func(context.Context, bool) error { return nil },
 	})
 	s.Configure(c, doors.Routes())
 	return s

@@ -44,7 +44,8 @@ type Incident struct {
 	Severity string            `json:"severity"` // the highest paged; "unset" before the first page
 	Pages    uint32            `json:"pages"`
 	OpenedAt time.Time         `json:"opened_at"`
-	NextAt   time.Time         `json:"next_at"` // when it is looked at next
+	NextAt   time.Time         `json:"next_at"`         // when it is looked at next
+	Storm    uint64            `json:"storm,omitempty"` // alerts that came too many at once for groups of their own
 }
 
 func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
@@ -59,6 +60,9 @@ func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
 			ID: correlate.IncidentName(v.Incident), Receiver: v.Receiver, Labels: labelMap(v.Labels), GroupKey: v.GroupKey,
 			Severity: v.Severity.String(), Pages: v.Pages, OpenedAt: v.OpenedAt.Std(), NextAt: v.NextAt.Std(),
 		})
+		if v.Storm != nil {
+			out[i].Storm = v.Storm.Joined
+		}
 	}
 	writeJSON(w, out)
 }
@@ -169,6 +173,7 @@ type Status struct {
 	LogLag     uint64    `json:"log_lag"`
 	LiveAlerts int       `json:"live_alerts"`
 	Incidents  int       `json:"open_incidents"`
+	Reload     *Reload   `json:"reload,omitempty"` // the last attempt of this life
 
 	Ladder Ladder `json:"ladder"`
 }
@@ -182,7 +187,7 @@ type Ladder struct {
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
-	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted(), Ladder: s.ladder()}
+	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted(), Reload: s.reloaded.Load(), Ladder: s.ladder()}
 	if _, shed := s.shed(); !st.Ready || shed { // whatever holds the shard up, this is answered
 		st.LogSeq = s.opts.Engine.Stats().Applied.Load()
 		s.lag(r, &st)

@@ -20,17 +20,13 @@ func (s *Server) registerMetrics() {
 	s.reloadTime = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "winnow_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was loaded.",
 	})
-	s.opts.Registerer.MustRegister(s.reloadOK, s.reloadTime, newBooks(s))
-}
-
-// Reloaded notes how an attempt to load the configuration ended.
-func (s *Server) Reloaded(err error, at time.Time) {
-	if err != nil {
-		s.reloadOK.Set(0)
-		return
+	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "winnow_config_reloads_total", Help: "Attempts to load the configuration while running, by how they ended.",
+	}, []string{"outcome"})
+	for _, outcome := range []Outcome{Taken, Forced, Refused, Failed} {
+		s.reloads.WithLabelValues(string(outcome))
 	}
-	s.reloadOK.Set(1)
-	s.reloadTime.Set(float64(at.UnixNano()) / 1e9)
+	s.opts.Registerer.MustRegister(s.reloadOK, s.reloadTime, s.reloads, newBooks(s))
 }
 
 // books collects the accounts when they are scraped. A shard that is too busy

@@ -22,6 +22,7 @@ import (
 	"github.com/winnowhq/winnow/internal/access"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/preview"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -35,8 +36,13 @@ type Options struct {
 	// Access guards every route. Required.
 	Access *access.Gate
 
-	// Reload reads the configuration again.
-	Reload func(context.Context) error
+	// Reload reads the configuration again. Forced, it also takes one that
+	// unpages criticals.
+	Reload func(ctx context.Context, force bool) error
+
+	// Preview says what a configuration would tell people. An error that wraps
+	// ErrNotValid is about the text.
+	Preview func(ctx context.Context, text []byte) (*preview.Diff, error)
 
 	// Ladder says how much of its work Winnow does, and why it puts off what is
 	// asked of the shard; an empty answer puts off nothing. Both may be nil.
@@ -60,6 +66,8 @@ type Server struct {
 
 	reloadOK   prometheus.Gauge
 	reloadTime prometheus.Gauge
+	reloads    *prometheus.CounterVec
+	reloaded   atomic.Pointer[Reload] // the last attempt; nil before the first
 }
 
 // New returns a server. Configure gives it its doors.
@@ -70,6 +78,7 @@ func New(o Options) *Server {
 		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
 		{Method: http.MethodGet, Pattern: "/-/ready", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.ready)},
 		{Method: http.MethodPost, Pattern: "/-/reload", Scope: access.ScopeAdmin, Handler: http.HandlerFunc(s.reload)},
+		{Method: http.MethodPost, Pattern: "/api/v1/preview", Scope: access.ScopeAdmin, Handler: http.HandlerFunc(s.preview)},
 		{Method: http.MethodGet, Pattern: "/metrics", Scope: access.ScopeRead, Handler: promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})},
 		{Method: http.MethodGet, Pattern: "/api/v1/report", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.report)},
 		{Method: http.MethodGet, Pattern: "/api/v1/incidents", Scope: access.ScopeRead, Handler: http.HandlerFunc(s.incidents)},
@@ -90,7 +99,8 @@ func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
 	s.config.Store(c)
 	s.routes.Store(&routes)
 	s.mux.Store(mux)
-	s.Reloaded(nil, time.Now())
+	s.reloadOK.Set(1)
+	s.reloadTime.Set(float64(time.Now().UnixNano()) / 1e9)
 }
 
 // Routes is the table of routes in force.
@@ -115,14 +125,6 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "Winnow is ready.")
-}
-
-func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	if err := s.opts.Reload(r.Context()); err != nil {
-		http.Error(w, "reload failed; the configuration in force stays:\n"+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	fmt.Fprintln(w, "reloaded")
 }
 
 // isReady reports whether the shard is where the log was when this life began.

@@ -29,6 +29,8 @@ type PagerDuty struct {
 	script    []Response
 	events    []Event
 	incidents []Incident
+	standing  map[string]int      // index of the incident that is open for a key
+	resolves  map[string][]string // the incidents that a key's resolves named
 }
 
 // Event is one event that was accepted, in the order of acceptance.
@@ -68,7 +70,9 @@ type Response struct {
 }
 
 // NewPagerDuty returns one without incidents.
-func NewPagerDuty() *PagerDuty { return &PagerDuty{} }
+func NewPagerDuty() *PagerDuty {
+	return &PagerDuty{standing: map[string]int{}, resolves: map[string][]string{}}
+}
 
 // Script has the next requests answered with rs, one each.
 func (p *PagerDuty) Script(rs ...Response) {
@@ -94,6 +98,13 @@ func (p *PagerDuty) Incidents() []Incident {
 // Open lists the incidents that are not resolved.
 func (p *PagerDuty) Open() []Incident {
 	return slices.DeleteFunc(p.Incidents(), func(i Incident) bool { return i.Status == "resolved" })
+}
+
+// IsOpen reports whether an incident is open for a key.
+func (p *PagerDuty) IsOpen(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open(key) >= 0
 }
 
 // Phantoms lists the incidents that a late trigger opened after its resolve. A
@@ -229,32 +240,37 @@ func (p *PagerDuty) apply(e Event) {
 	case e.Action == "trigger" && i >= 0:
 		p.incidents[i].Triggers++
 	case e.Action == "trigger":
+		p.standing[e.Key] = len(p.incidents)
 		p.incidents = append(p.incidents, Incident{
 			Key: e.Key, Summary: e.Summary, Severity: e.Severity, Status: "triggered", Opened: e.At, Triggers: 1,
 			Phantom: p.resolvedBefore(e.Key, incidentOf(e)),
 		})
-	case i < 0: // nothing is open: nothing changes
-	case e.Action == "acknowledge":
+	case e.Action == "acknowledge" && i >= 0:
 		p.incidents[i].Status = "acknowledged"
-	default:
-		p.incidents[i].Status, p.incidents[i].Resolved = "resolved", e.At
+	case e.Action == "resolve":
+		if name := incidentOf(e); !slices.Contains(p.resolves[e.Key], name) {
+			p.resolves[e.Key] = append(p.resolves[e.Key], name)
+		}
+		if i >= 0 {
+			p.incidents[i].Status, p.incidents[i].Resolved = "resolved", e.At
+			delete(p.standing, e.Key)
+		}
 	}
 }
 
 // open returns the index of the incident that is open for a key, -1 for none.
 func (p *PagerDuty) open(key string) int {
-	return slices.IndexFunc(p.incidents, func(i Incident) bool { return i.Key == key && i.Status != "resolved" })
+	if i, ok := p.standing[key]; ok {
+		return i
+	}
+	return -1
 }
 
 // resolvedBefore reports whether a resolve of the sender's incident name was
-// taken for the key. The last event is the trigger in question.
+// taken for the key.
 func (p *PagerDuty) resolvedBefore(key, name string) bool {
-	for _, e := range p.events[:len(p.events)-1] {
-		if e.Action == "resolve" && e.Key == key && (name == "" || incidentOf(e) == "" || incidentOf(e) == name) {
-			return true
-		}
-	}
-	return false
+	named := p.resolves[key]
+	return len(named) > 0 && (name == "" || slices.Contains(named, "") || slices.Contains(named, name))
 }
 
 func incidentOf(e Event) string {

@@ -1,0 +1,119 @@
+// Command profile shows where the server's CPU time goes under a load: it builds
+// Winnow with a door for profiles, sends the load over HTTP, and writes a
+// profile of exactly the time in which the load was dealt with.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/winnowhq/winnow/benchmarks/load"
+	"github.com/winnowhq/winnow/benchmarks/shape"
+	"github.com/winnowhq/winnow/benchmarks/target"
+)
+
+func main() {
+	out := flag.String("out", "dist/profiles", "folder to write profiles to")
+	only := flag.String("only", "", "comma-separated loads; all where it is empty")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "profile:", err)
+		os.Exit(1)
+	}
+}
+
+// loads are those of the budget that a server spends its life with.
+var loads = []struct {
+	name string
+	in   shape.Ingest
+}{
+	{"resend-256", shape.Ingest{Batch: 256, Connections: 4, Known: 10_240, Repeat: 1_024_000}},
+	{"resend-64", shape.Ingest{Batch: 64, Connections: 4, Known: 10_240, Repeat: 768_000}},
+	{"webhook-64", shape.Ingest{Format: load.Webhook, Batch: 64, Connections: 4, Known: 10_240, Repeat: 768_000}},
+	{"first-256", shape.Ingest{Batch: 256, Connections: 4, Fresh: 192_000}},
+	{"single", shape.Ingest{Batch: 1, Connections: 64, Known: 10_240, Repeat: 81_920}},
+}
+
+func run(ctx context.Context, out, only string) error {
+	root, err := target.Root(ctx)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "winnow-profile-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	binary, err := target.BuildProfiled(ctx, root, scratch)
+	if err != nil {
+		return err
+	}
+	for _, l := range loads {
+		if only != "" && !slices.Contains(strings.Split(only, ","), l.name) {
+			continue
+		}
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		s := shape.Winnow(binary)
+		s.Env = []string{target.ProfilesEnv + "=" + address}
+		l.in.During = func(ctx context.Context) (func() error, error) {
+			_, err := get(ctx, address, "/start")
+			return func() error {
+				profile, err := get(ctx, address, "/stop")
+				if err != nil {
+					return err
+				}
+				return os.WriteFile(filepath.Join(out, l.name+".pprof"), profile, 0o644)
+			}, err
+		}
+		f, err := l.in.Measure(ctx, &s, scratch)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		fmt.Printf("%-12s %6.2f µs CPU an alert, %.0f alerts/s\n", l.name, f[shape.CPUPerAlert], f[shape.AlertsPerSecond])
+	}
+	return nil
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func get(ctx context.Context, address, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
+	}
+	return body, err
+}

@@ -1,0 +1,88 @@
+// Command server measures a whole Winnow, as it is built, over HTTP, under the
+// shapes of the budget, and prints a line of Go's benchmark format for each. It
+// judges nothing: command table does.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+
+	"github.com/winnowhq/winnow/benchmarks/shape"
+	"github.com/winnowhq/winnow/benchmarks/target"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "binary", "", "the Winnow to measure; built from the working tree where it is empty")
+	flag.StringVar(&o.shapes, "shapes", ".", "pattern of the shapes to measure")
+	flag.BoolVar(&o.full, "full", false, "at the sizes of the budget, which takes half an hour, not minutes")
+	flag.BoolVar(&o.list, "list", false, "only list the shapes")
+	flag.IntVar(&o.count, "count", 1, "how often to measure each")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, &o); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	binary, shapes string
+	full, list     bool
+	count          int
+}
+
+func run(ctx context.Context, o *options) error {
+	want, err := regexp.Compile(o.shapes)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "winnow-server-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	if o.binary == "" && !o.list {
+		root, err := target.Root(ctx)
+		if err != nil {
+			return err
+		}
+		if o.binary, err = target.BuildWinnow(ctx, root, scratch); err != nil {
+			return err
+		}
+	}
+	measured := 0
+	for _, sh := range shape.All() {
+		m := sh.Quick
+		if o.full {
+			m = sh.Full
+		}
+		if m == nil || !want.MatchString(sh.Name) {
+			continue
+		}
+		measured++
+		if o.list {
+			fmt.Println(sh.Name)
+			continue
+		}
+		for range o.count {
+			subject := shape.Winnow(o.binary)
+			f, err := m.Measure(ctx, &subject, scratch)
+			if err != nil {
+				return fmt.Errorf("%s: %w", sh.Name, err)
+			}
+			if err := shape.Print(os.Stdout, sh.Name, f); err != nil {
+				return err
+			}
+		}
+	}
+	if measured == 0 {
+		return fmt.Errorf("no shape matches %q; -list names them", o.shapes)
+	}
+	return nil
+}

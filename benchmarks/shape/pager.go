@@ -1,0 +1,111 @@
+package shape
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// pager takes the webhooks that a subject pages with. It looks into them only
+// when it is asked, so as not to cost the machine anything meanwhile.
+type pager struct {
+	url    string
+	server *http.Server
+
+	mu    sync.Mutex
+	pages []page
+	came  chan struct{} // has room for one: something has come
+}
+
+type page struct {
+	at   time.Time
+	body []byte
+}
+
+func newPager() (*pager, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &pager{url: "http://" + l.Addr().String() + "/", came: make(chan struct{}, 1)}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: time.Minute}
+	go func() { _ = p.server.Serve(l) }() // ends with Close
+	return p, nil
+}
+
+func (p *pager) close() error { return p.server.Close() }
+
+func (p *pager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	p.mu.Lock()
+	p.pages = append(p.pages, page{at, body})
+	p.mu.Unlock()
+	select {
+	case p.came <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pager) all() []page {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pages
+}
+
+// wait returns once done says of all pages that they are enough.
+func (p *pager) wait(ctx context.Context, within time.Duration, done func([]page) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for !done(p.all()) {
+		select {
+		case <-p.came:
+		case <-ctx.Done():
+			return fmt.Errorf("shape: %d pages came within %s, not all: %w", len(p.all()), within, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// webhook is what of a page is counted.
+type webhook struct {
+	Alerts []struct {
+		Status string            `json:"status"`
+		Labels map[string]string `json:"labels"`
+	} `json:"alerts"`
+}
+
+// notified counts the distinct pods that pages name: the label that tells one
+// alert of a load from the next.
+func notified(pages []page) (int, error) {
+	pods := map[string]bool{}
+	for i := range pages {
+		var w webhook
+		if err := json.Unmarshal(pages[i].body, &w); err != nil {
+			return 0, fmt.Errorf("shape: a page that is no webhook: %w", err)
+		}
+		for _, a := range w.Alerts {
+			pods[a.Labels["pod"]] = true
+		}
+	}
+	return len(pods), nil
+}
+
+// alertsIn counts the alerts of pages without decoding them.
+func alertsIn(pages []page) int {
+	n := 0
+	for i := range pages {
+		n += bytes.Count(pages[i].body, []byte(`"fingerprint":`))
+	}
+	return n
+}

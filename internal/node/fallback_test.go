@@ -1,0 +1,76 @@
+package node
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/winnowhq/winnow/sinks/sinktest"
+)
+
+const secondKey = "00000000000000000000000000000000"
+
+// withFallback has a second receiver, whose pager is the same one under another
+// key.
+func withFallback(s *site) {
+	s.text = strings.Replace(s.text, "receivers:", "winnow: {fallback_receiver: second}\nreceivers:\n  - {name: second, pagerduty_configs: [{routing_key: "+secondKey+", url: 'http://pagerduty.test/v2/enqueue'}]}", 1)
+	if err := s.node.Reload(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestFallbackHearsOfTheEndAfterARestart refuses a page and an escalation, so
+// that the fallback has both, and stops or crashes before the end.
+func TestFallbackHearsOfTheEndAfterARestart(t *testing.T) {
+	for name, again := range map[string]func(s *site){
+		"a stop":  func(s *site) { s.stop(); time.Sleep(time.Minute); s.start() },
+		"a crash": (*site).crash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				withFallback(s)
+				s.pager.Script(sinktest.Response{Status: http.StatusForbidden})
+				s.post(sample{name: "A", pod: "1", severity: "warning"})
+				time.Sleep(time.Minute)
+				s.pager.Script(sinktest.Response{Status: http.StatusForbidden})
+				s.post(sample{name: "A", pod: "2", severity: "critical"})
+				time.Sleep(6 * time.Minute)
+				if got := s.heard(); got != "trigger@0000 trigger@0000" || len(s.pager.Open()) != 2 {
+					t.Fatalf("an escalation is an incident of its own at the fallback: pager heard %q, open %v", got, s.pager.Open())
+				}
+				again(s)
+				s.post(sample{name: "A", pod: "1", severity: "warning", resolved: true}, sample{name: "A", pod: "2", severity: "critical", resolved: true})
+				time.Sleep(6 * time.Minute)
+				if open := s.pager.Open(); len(open) != 0 {
+					t.Errorf("it is over, and %v stand open", open)
+				}
+				s.stop()
+			})
+		})
+	}
+}
+
+// TestCrashOnTheWayToTheFallback crashes after the receiver has refused a page
+// and before the fallback has it.
+func TestCrashOnTheWayToTheFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		withFallback(s)
+		s.pager.Script(sinktest.Response{Status: http.StatusForbidden}, sinktest.Response{Status: http.StatusServiceUnavailable},
+			sinktest.Response{Status: http.StatusForbidden}) // the fallback has trouble; then the receiver refuses it again
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		time.Sleep(30*time.Second + 500*time.Millisecond)
+		if got := s.heard(); got != "" {
+			t.Fatalf("pager heard %q too early for this test", got)
+		}
+		s.crash()
+		time.Sleep(time.Minute)
+		if got := s.heard(); got != "trigger@0000" {
+			t.Errorf("after the crash the pager heard %q", got)
+		}
+		s.stop()
+	})
+}

@@ -12,6 +12,8 @@ var clocks = excuses{
 	"internal/guard/pager": "it pages when the engine does not, so it cannot ask the engine for the time",
 	"internal/access":      "bcrypt rests after a wrong password; nothing is decided by when",
 	"internal/stream":      "it waits for room on the disk; nothing is decided by when",
+	"internal/canary":      "it proves that alerts come through, in time",
+	"internal/heartbeat":   "it beats, also when nothing else runs",
 	"internal/selfalert":   "it tells of trouble at most once a minute, also when nothing else runs",
 	"internal/demo":        "it plays a storm at the speed of the wall clock",
 	"internal/web":         "it measures requests",

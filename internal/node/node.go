@@ -19,13 +19,16 @@ import (
 	commoncfg "github.com/prometheus/common/config"
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
+	"github.com/winnowhq/winnow/internal/canary"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard"
 	"github.com/winnowhq/winnow/internal/guard/pager"
+	"github.com/winnowhq/winnow/internal/heartbeat"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/internal/web"
@@ -89,6 +92,9 @@ type Node struct {
 	alarm    *selfalert.Raiser
 	keep     *sinks.Keep
 	steps    *steps
+	canary   *canary.Canary
+	heart    *heartbeat.Heart
+	begun    time.Time
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -124,7 +130,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Access = gate
 	}
-	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
@@ -150,6 +156,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.alarm = selfalert.New(selfalert.Options{
 		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
 	})
+	if err := n.newCanary(); err != nil {
+		return err
+	}
 	n.openKeep()
 	parts, err := n.build(c)
 	if err != nil {
@@ -212,6 +221,8 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
 	n.watchers.Go(func() { n.closeRaw(ctx) })
+	n.watchers.Go(func() { n.sing(ctx) })
+	n.watchers.Go(func() { n.heart.Run(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())
@@ -229,6 +240,7 @@ func (n *Node) setReceivers(r sinks.Receivers) {
 			}
 		}
 	}
+	r[correlate.CanaryReceiver] = []sinks.Integration{canarySink{n.canary}}
 	n.receivers.Store(&r)
 	n.sinks.Set(r)
 }
@@ -255,7 +267,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined,
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
 	})
 }
 

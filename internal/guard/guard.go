@@ -172,6 +172,7 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 	}
 }
 
+// watch takes an alert whose strings and slices change no more, if it fires.
 func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 	if a.Status == alert.Resolved { // it is over: nothing to act on
 		g.mu.Lock()
@@ -208,7 +209,7 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 		g.beyond(a, seq)
 		return
 	}
-	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy, seen: time.Now()}
+	g.waiting[a.Fingerprint] = &watched{alert: *a, seq: seq, pageBy: pageBy, seen: time.Now()}
 }
 
 // inspect lets go of what is settled and pages what is overdue.

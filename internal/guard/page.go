@@ -25,7 +25,7 @@ func (g *Guard) beyond(a *alert.Alert, seq uint64) {
 		g.uncounted++
 		return
 	}
-	g.extra = append(g.extra, &watched{alert: a.Clone(), seq: seq, pageBy: time.Now()})
+	g.extra = append(g.extra, &watched{alert: *a, seq: seq, pageBy: time.Now()})
 }
 
 // maxSending bounds what a receiver is sent at a look. More do not go out.

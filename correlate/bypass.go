@@ -12,6 +12,7 @@ import (
 // the incident that stands, unless a resolve that was decided before, and
 // delivered after, has closed that one.
 func (c *Core) Bypass(out *Output, now alert.Time, f alert.Fingerprint, receiver string) {
+	out.Rows = append(out.Rows, Row{At: now, Seq: c.seq, Action: PagedRaw, Fingerprint: f, Cause: receiver})
 	for _, ref := range c.table.Lookup(nil, f) {
 		heard := false
 		c.eachSeat(ref, func(s *seat) {

@@ -60,6 +60,10 @@ type Options struct {
 	// Hold, when there is one, says whether snapshots are to wait.
 	Hold func() bool
 
+	// Probe, for tests, is called with each event before it is applied, and may
+	// break the core.
+	Probe func(*frame.Event)
+
 	// Fault, when there is one, is told what is wrong with log, outbox or
 	// snapshots.
 	Fault func(error)
@@ -155,6 +159,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	e.owner = NewOwner(c, counter, seq)
+	e.owner.Probe = e.opts.Probe
 	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
 	held, err := e.opts.Stream.Log(ctx)
 	if err != nil {

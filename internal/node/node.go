@@ -26,6 +26,7 @@ import (
 	"github.com/winnowhq/winnow/internal/canary"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/guard"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/heartbeat"
@@ -53,6 +54,10 @@ type Options struct {
 	// RawFile is where pages that went out past the core are remembered until
 	// their end is told; in memory only when empty.
 	RawFile string
+
+	// Probe, for tests, is called with each event of the log before it is applied,
+	// and may break the core.
+	Probe func(*frame.Event)
 
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
@@ -186,6 +191,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 
 		Unexplained: n.spoken.Renew,
 		Hold:        n.steps.essentials,
+		Probe:       n.opts.Probe,
 	})
 	if err != nil {
 		return err

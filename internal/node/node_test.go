@@ -22,6 +22,7 @@ import (
 
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/ladder"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -63,6 +64,7 @@ type site struct {
 	network *sinktest.Network
 	node    *Node
 	sent    uint64
+	probe   func(*frame.Event) // breaks the core
 }
 
 func newSite(t *testing.T) *site {
@@ -85,6 +87,7 @@ func (s *site) start() {
 	n, err := Start(s.t.Context(), Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
+		Probe:       s.probe,
 		RawFile:     filepath.Join(s.dir, "raw.json"),
 		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
@@ -128,16 +131,46 @@ func (n *Node) openRaw() {
 	if n.opts.RawFile == "" {
 		return
 	}
-	b, err := os.ReadFile(n.opts.RawFile)
-	if err == nil {
-		err = json.Unmarshal(b, &n.raw.pages)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		n.raw.pages = nil
+	if err := n.raw.read(); err != nil {
 		n.log.Error("what was paged past the core before this start may have to be closed by hand", zap.Error(err))
-		n.alarm.Raise(selfalert.SinkFailed, "the list of raw pages cannot be read: they may have to be closed by hand")
+		n.alarm.Raise(selfalert.SinkFailed, err.Error())
 	}
 }
+
+// rawFile is the file. The checksum is xxhash64 of the bytes of Pages.
+type rawFile struct {
+	Version  int             `json:"version"`
+	Checksum string          `json:"checksum"`
+	Pages    json.RawMessage `json:"pages"`
+}
+
+const rawVersion = 1
+
+func (r *rawPages) read() error {
+	b, err := os.ReadFile(r.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var f rawFile
+	if err == nil && json.Unmarshal(b, &f) != nil {
+		err = errors.New("it is damaged")
+	}
+	var pages []rawPage
+	switch {
+	case err != nil:
+	case f.Version != rawVersion:
+		err = fmt.Errorf("it is of version %d, and this program reads version %d", f.Version, rawVersion)
+	case f.Checksum != rawSum(f.Pages) || json.Unmarshal(f.Pages, &pages) != nil:
+		err = errors.New("it is damaged")
+	}
+	if err != nil {
+		return fmt.Errorf("read the raw pages from %s: %w: those of before may have to be closed by hand", filepath.Base(r.path), err)
+	}
+	r.pages = pages
+	return nil
+}
+
+func rawSum(b []byte) string { return fmt.Sprintf("%016x", xxhash.Sum64(b)) }
 
 func (r *rawPages) add(log *zap.Logger, p pager.Page) {
 	a := p.Alert.Clone()
@@ -161,7 +194,8 @@ func (p *rawPage) same(f alert.Fingerprint, receiver, key string) bool {
 	return p.Fingerprint == f && p.Receiver == receiver && p.Key == key
 }
 
-// ended notes that an alert's end is in the log.
+// ended notes that an alert's end is in the log. It is written with the next
+// page: a life that begins soon after reads the log from before.
 func (r *rawPages) ended(f alert.Fingerprint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,7 +211,11 @@ func (r *rawPages) write() error {
 	if r.path == "" {
 		return nil
 	}
-	b, err := json.Marshal(r.pages)
+	pages, err := json.Marshal(r.pages)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(rawFile{rawVersion, rawSum(pages), pages})
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
 		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
+	o.RawFile = filepath.Join(f.storagePath, "raw.json")
 	if f.keepReceivers {
 		o.KeepFile = filepath.Join(f.storagePath, "receivers.json")
 	}

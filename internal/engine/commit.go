@@ -59,7 +59,8 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 		return err
 	}
 	for {
-		seq, err := e.opts.Stream.Commit(ctx, record, e.owner.After())
+		// A stop lets what is under way end: it has a deadline of its own.
+		seq, err := e.opts.Stream.Commit(context.WithoutCancel(ctx), record, e.owner.After())
 		if err == nil {
 			e.owner.Written(c, seq)
 			e.stats.Commits.Add(1)

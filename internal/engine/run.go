@@ -178,6 +178,14 @@ func (e *Engine) tellDesk(seq uint64) {
 			e.opts.Desk.Settled(r.Fingerprint)
 		}
 	}
+	if e.aliased != e.owner.shard.current { // another policy, or another shard: other groups
+		e.aliased = e.owner.shard.current
+		e.opts.Desk.ForgetAliases()
+		e.owner.shard.Core.EachAlias(e.opts.Desk.Alias)
+	}
+	for _, a := range e.owner.shard.out.Aliases {
+		e.opts.Desk.Alias(a.Group, a.Key)
+	}
 	e.opts.Desk.Applied(seq)
 }
 

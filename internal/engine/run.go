@@ -103,6 +103,9 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 			}
 			caughtUp = true
 			if err := e.caughtUp(ctx, wg); err != nil {
+				if ctx.Err() != nil {
+					return nil // the next life writes the policy
+				}
 				return err
 			}
 		case q := <-e.queries:

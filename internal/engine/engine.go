@@ -200,6 +200,11 @@ func (e *Engine) restore(held *stream.Extent) error {
 	if e.poisoned, err = loadPoison(e.opts.SnapshotDir); err != nil {
 		e.fault("the list of messages that break the core cannot be read", err)
 	}
+	if e.opts.SnapshotDir != "" {
+		if err := (snapshots{e.opts.SnapshotDir}).sweep(); err != nil {
+			e.log.Warn("snapshots that were cut off are still there", zap.Error(err))
+		}
+	}
 	shard, faults, err := snapshots{e.opts.SnapshotDir}.newest()
 	for _, f := range faults {
 		e.fault("a snapshot is damaged", fmt.Errorf("%w: %w", ErrSnapshot, f))

@@ -232,6 +232,34 @@ func TestRestartFromSnapshot(t *testing.T) {
 	})
 }
 
+func TestSnapshotsThatWereCutOffAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := beginIn(t, dir)
+		l.post(alert.Firing, "1")
+		l.end()
+		cut := snapshots{filepath.Join(dir, "snapshots")}.path(7) + ".tmp"
+		if err := os.WriteFile(cut, []byte("WS"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.snapshot"))
+		if err != nil || len(whole) == 0 {
+			t.Fatalf("snapshots %v: %v", whole, err)
+		}
+		l = beginIn(t, dir)
+		defer l.end()
+		if _, err := os.Stat(cut); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", cut, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "snapshots", "*.snapshot")); len(left) < len(whole) {
+			t.Errorf("of the snapshots %v only %v are left", whole, left)
+		}
+		if n := l.engine.Stats().Faults.Load(); n != 0 {
+			t.Errorf("%d faults of a store that nothing was done to", n)
+		}
+	})
+}
+
 func TestLogThatLostItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/benchmarks/load"
+	"github.com/winnowhq/winnow/benchmarks/stage"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/ledger"
 )
@@ -42,7 +43,7 @@ func equals(tb testing.TB, pairs ...string) alert.Matchers {
 // for each team and one below it for its criticals, rules by which a critical
 // hides the warnings of its service, silences of single instances. Few of them
 // are about the alerts of the universe, as few are about any one alert.
-func newLineUnder(tb testing.TB, s size) *line {
+func newLineUnder(tb testing.TB, s size) *stage.Line {
 	tb.Helper()
 	route := func(id string, ms alert.Matchers, routes ...correlate.Route) correlate.Route {
 		return correlate.Route{
@@ -75,17 +76,17 @@ func newLineUnder(tb testing.TB, s size) *line {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l := &line{core: core, ledger: ledger.New(core.Dim, ledger.Options{}), now: alert.TimeOf(load.Started)}
-	core.Advance(&l.out, l.now)
+	l := &stage.Line{Core: core, Ledger: ledger.New(core.Dim, ledger.Options{}), Now: alert.TimeOf(load.Started)}
+	core.Advance(&l.Out, l.Now)
 	for i := range s.silences {
-		core.SetSilence(l.silence(tb, i))
+		core.SetSilence(silence(l, tb, i))
 	}
 	return l
 }
 
-func (l *line) silence(tb testing.TB, i int) correlate.Silence {
+func silence(l *stage.Line, tb testing.TB, i int) correlate.Silence {
 	return correlate.Silence{
-		ID: fmt.Sprint("silence-", i), StartsAt: l.now, EndsAt: l.now.Add(100 * time.Hour),
+		ID: fmt.Sprint("silence-", i), StartsAt: l.Now, EndsAt: l.Now.Add(100 * time.Hour),
 		Matchers: []alert.Matchers{equals(tb, "alertname", "KubePodCrashLooping", "instance", fmt.Sprintf("10.43.%d.%d:8080", i/256, i%256))},
 	}
 }
@@ -105,7 +106,7 @@ func BenchmarkPolicyNew(b *testing.B) {
 					l, i = newLineUnder(b, s.size), 0
 					b.StartTimer()
 				}
-				l.observe(&alerts[i])
+				l.Observe(&alerts[i])
 				i++
 			}
 			perAlert(b, 1)
@@ -121,12 +122,12 @@ func BenchmarkPolicyRepeat(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			l := newLineUnder(b, s.size)
 			for i := range alerts {
-				l.observe(&alerts[i])
+				l.Observe(&alerts[i])
 			}
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				l.observe(&alerts[i])
+				l.Observe(&alerts[i])
 				i = (i + 1) % known
 			}
 			perAlert(b, 1)
@@ -148,20 +149,20 @@ func BenchmarkPolicyFlush(b *testing.B) {
 					b.StopTimer()
 					l := newLineUnder(b, s.size)
 					for i := range alerts {
-						l.observe(&alerts[i])
+						l.Observe(&alerts[i])
 					}
-					l.out.Reset()
-					next := l.now.Add(30 * time.Second)
+					l.Out.Reset()
+					next := l.Now.Add(30 * time.Second)
 					if when != "first" {
-						l.core.Advance(&l.out, next)
+						l.Core.Advance(&l.Out, next)
 						next = next.Add(5 * time.Minute)
 					}
 					if when == "silence" {
-						l.core.SetSilence(l.silence(b, 1<<20))
+						l.Core.SetSilence(silence(l, b, 1<<20))
 					}
-					l.out.Reset()
+					l.Out.Reset()
 					b.StartTimer()
-					l.core.Advance(&l.out, next)
+					l.Core.Advance(&l.Out, next)
 				}
 				perAlert(b, known)
 			})

@@ -17,7 +17,7 @@ func (c *Core) Bypass(out *Output, now alert.Time, f alert.Fingerprint, receiver
 		c.eachSeat(ref, func(s *seat) {
 			if g := s.group; g.route.Receiver == receiver {
 				heard = true
-				g.hearRaw(&g.members[s.member], c.live[ref].severity)
+				g.hearRaw(&g.members[s.member], c.alert(ref).severity)
 			}
 		})
 		if heard {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/dedupe"
+	"github.com/winnowhq/winnow/internal/paged"
 )
 
 // ForgetAfter is how long an alert is remembered after it ended: a delivery
@@ -48,7 +49,7 @@ func (o *Output) repeat(dim uint32) {
 type Core struct {
 	policy *policy
 	table  *dedupe.Table
-	live   []liveAlert // by Ref
+	live   paged.List[liveAlert] // by Ref; 0 is nobody's
 
 	groups    []*group // by slot; nil where one has ended
 	freeSlots []int
@@ -83,21 +84,69 @@ type Core struct {
 
 // liveAlert is what correlation knows of an alert beside the table.
 type liveAlert struct {
-	first   seat   // its place in a group; most alerts have one
-	more    []seat // the others
+	first   seat    // its place in a group; most alerts have one
+	beside  *beside // nil for most
 	onsetAt alert.Time
 	episode uint32 // counts its onsets
 	dim     uint32
 
-	links          []link
-	silences       []uint32 // places in the list of those that match, in order
-	silenceVersion uint32   // up to which it was tested
+	silenceVersion uint32 // up to which silences were tested
 
 	severity    alert.Severity
 	disposition Disposition // of the current onset
 	settled     Disposition // the best among groups it has left
 	ended       bool        // the episode's end is in the accounts
 }
+
+// beside is what few alerts have.
+type beside struct {
+	more     []seat   // further places in groups
+	rules    []link   // inhibitions that it takes part in
+	silences []uint32 // places in the list of those that match, in order
+}
+
+// aside makes room for what few alerts have.
+func (l *liveAlert) aside() *beside {
+	if l.beside == nil {
+		l.beside = new(beside)
+	}
+	return l.beside
+}
+
+func (l *liveAlert) others() []seat {
+	if l.beside == nil {
+		return nil
+	}
+	return l.beside.more
+}
+
+func (l *liveAlert) rules() []link {
+	if l.beside == nil {
+		return nil
+	}
+	return l.beside.rules
+}
+
+func (l *liveAlert) setRules(rules []link) {
+	if rules != nil || l.beside != nil {
+		l.aside().rules = rules
+	}
+}
+
+func (l *liveAlert) silencedBy() []uint32 {
+	if l.beside == nil {
+		return nil
+	}
+	return l.beside.silences
+}
+
+func (l *liveAlert) setSilences(silences []uint32) {
+	if silences != nil || l.beside != nil {
+		l.aside().silences = silences
+	}
+}
+
+func (c *Core) alert(ref dedupe.Ref) *liveAlert { return c.live.At(uint32(ref)) }
 
 // seat is an alert's place in a group.
 type seat struct {
@@ -123,7 +172,9 @@ func NewCore(p *Policy) (*Core, error) {
 }
 
 func newCore(p *policy, t *dedupe.Table) *Core {
-	return &Core{policy: p, table: t, index: map[string]*group{}, inUse: map[uint64]int32{}, dims: newDims(), live: make([]liveAlert, 1), silences: silences{byID: map[string]int32{}}}
+	c := &Core{policy: p, table: t, index: map[string]*group{}, inUse: map[uint64]int32{}, dims: newDims(), silences: silences{byID: map[string]int32{}}}
+	c.live.Grow(1)
+	return c
 }
 
 // Dim is what a Row's number stands for, for ever.
@@ -241,7 +292,7 @@ func (c *Core) delivered(out *Output, now alert.Time, source string, ref dedupe.
 		c.onset(out, now, ref, row)
 		return
 	}
-	l := &c.live[ref]
+	l := c.alert(ref)
 	row.Dim, row.Severity, row.Incident = l.dim, l.severity, l.incident()
 	out.Rows = append(out.Rows, row)
 }
@@ -271,17 +322,17 @@ func (c *Core) Resume(out *Output, from, to alert.Time) {
 
 // admit sets up what is known of an alert for good.
 func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
-	for int(ref) >= len(c.live) {
-		c.live = append(c.live, liveAlert{})
-	}
-	c.live[ref] = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity(), links: c.inhibitLinks(ls)}
-	c.table.SetTag(ref, c.live[ref].dim)
+	c.live.Grow(int(ref) + 1)
+	l := c.alert(ref)
+	*l = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity()}
+	l.setRules(c.inhibitLinks(ls))
+	c.table.SetTag(ref, l.dim)
 	c.addSource(ref)
 }
 
 // onset begins an episode: the alert takes its seats and waits for their pages.
 func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	l.episode++
 	l.onsetAt, l.disposition, l.settled, l.ended = now, Pending, NoDisposition, false
 	at := len(out.Rows)
@@ -293,7 +344,7 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 	}
 	c.eachSeat(ref, func(s *seat) { s.group.members[s.member].disposition = Pending })
 
-	l = &c.live[ref]
+	l = c.alert(ref)
 	r := &out.Rows[at]
 	r.Now, r.Dim, r.Severity = Pending, l.dim, l.severity
 	r.Incident, r.Until = l.incident(), l.due()
@@ -301,7 +352,7 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
 
 // endEpisode settles an onset whose alert has ended.
 func (c *Core) endEpisode(out *Output, now alert.Time, ref dedupe.Ref) {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	if l.ended {
 		return
 	}
@@ -323,7 +374,7 @@ func (c *Core) endEpisode(out *Output, now alert.Time, ref dedupe.Ref) {
 
 // move changes the disposition of the current onset.
 func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition, cause string) {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	row := Row{
 		At: now, Seq: c.seq, Fingerprint: c.table.Fingerprint(ref), Action: Moved, Was: l.disposition, Now: to,
 		Severity: l.severity, Dim: l.dim, Cause: cause, Incident: l.incident(),
@@ -345,7 +396,7 @@ func (c *Core) move(out *Output, now alert.Time, ref dedupe.Ref, to Disposition,
 // forgetAlert drops an alert, unless it has fired again since it was put down to
 // be forgotten: then it is put down anew when it ends.
 func (c *Core) forgetAlert(f forgotten) {
-	l := &c.live[f.ref]
+	l := c.alert(f.ref)
 	if l.episode != f.episode {
 		return
 	}
@@ -376,7 +427,7 @@ func (l *liveAlert) due() (at alert.Time) {
 	if g := l.first.group; g != nil && g.members[l.first.member].disposition == Pending {
 		at = g.next
 	}
-	for _, s := range l.more {
+	for _, s := range l.others() {
 		if s.group.members[s.member].disposition == Pending {
 			at = max(at, s.group.next)
 		}
@@ -390,19 +441,19 @@ func (l *liveAlert) pagedAt() alert.Severity {
 		return alert.Unset
 	}
 	s := l.first.group.pagedSeverity
-	for i := range l.more {
-		s = max(s, l.more[i].group.pagedSeverity)
+	for i := range l.others() {
+		s = max(s, l.beside.more[i].group.pagedSeverity)
 	}
 	return s
 }
 
 func (c *Core) eachSeat(ref dedupe.Ref, f func(*seat)) {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	if l.first.group == nil {
 		return
 	}
 	f(&l.first)
-	for i := range l.more {
-		f(&l.more[i])
+	for i := range l.others() {
+		f(&l.beside.more[i])
 	}
 }

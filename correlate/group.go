@@ -80,7 +80,7 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 		return
 	}
 	c.sit(g, ref)
-	if g.storm != 0 && grave(c.live[ref].severity) {
+	if g.storm != 0 && grave(c.alert(ref).severity) {
 		c.hasten(g, now)
 	}
 }
@@ -89,10 +89,10 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 func (c *Core) sit(g *group, ref dedupe.Ref) {
 	s := seat{g, int32(len(g.members))}
 	g.members = append(g.members, member{ref: ref, disposition: Pending})
-	if l := &c.live[ref]; l.first.group == nil {
+	if l := c.alert(ref); l.first.group == nil {
 		l.first = s
 	} else {
-		l.more = append(l.more, s)
+		l.aside().more = append(l.others(), s)
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *Core) open(out *Output, now alert.Time, g *group, ref dedupe.Ref) *grou
 	c.schedule(g, due)
 	row := Row{
 		At: now, Seq: c.seq, Action: IncidentOpened, Incident: g.incident, Fingerprint: c.table.Fingerprint(ref),
-		Severity: c.live[ref].severity, Dim: c.live[ref].dim, Cause: g.route.Receiver, Until: g.next,
+		Severity: c.alert(ref).severity, Dim: c.alert(ref).dim, Cause: g.route.Receiver, Until: g.next,
 	}
 	if g.storm != 0 {
 		row.Now = Storm
@@ -350,11 +350,11 @@ func (c *Core) reseat(ref dedupe.Ref, g *group, at int32) {
 
 // leave gives up a seat; an alert without any is on its way to be forgotten.
 func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
-	l := &c.live[m.ref]
+	l := c.alert(m.ref)
 	if rank(m.disposition) > rank(l.settled) {
 		l.settled = m.disposition
 	}
-	last := len(l.more) == 0
+	last := len(l.others()) == 0
 	if last && !c.table.Firing(m.ref, t) {
 		c.endEpisode(out, t, m.ref)
 	}
@@ -363,9 +363,9 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 		l.first = seat{}
 		c.forget = append(c.forget, forgotten{t.Add(ForgetAfter), m.ref, l.episode})
 	case l.first.group == g:
-		l.first, l.more = l.more[0], l.more[1:]
+		l.first, l.beside.more = l.beside.more[0], l.beside.more[1:]
 	default:
-		l.more = slices.DeleteFunc(l.more, func(s seat) bool { return s.group == g })
+		l.beside.more = slices.DeleteFunc(l.beside.more, func(s seat) bool { return s.group == g })
 	}
 	if !last {
 		c.settle(out, t, m.ref, "")

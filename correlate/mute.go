@@ -77,7 +77,7 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 // addSource lists ref as a cause. Lists are in order of Ref, so that which of
 // several causes is named does not depend on how the list came about.
 func (c *Core) addSource(ref dedupe.Ref) {
-	for _, l := range c.live[ref].links {
+	for _, l := range c.alert(ref).rules() {
 		if l.source {
 			r := c.policy.rules[l.rule]
 			i, _ := slices.BinarySearch(r.sources[l.hash], ref)
@@ -87,7 +87,7 @@ func (c *Core) addSource(ref dedupe.Ref) {
 }
 
 func (c *Core) removeSource(ref dedupe.Ref) {
-	for _, l := range c.live[ref].links {
+	for _, l := range c.alert(ref).rules() {
 		if !l.source {
 			continue
 		}
@@ -109,7 +109,7 @@ func (c *Core) removeSource(ref dedupe.Ref) {
 // source and target of a rule is not muted by another such one, or two alerts
 // would mute each other and nobody would hear of either.
 func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
-	for _, l := range c.live[ref].links {
+	for _, l := range c.alert(ref).rules() {
 		if !l.target {
 			continue
 		}
@@ -129,5 +129,5 @@ func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
 }
 
 func (c *Core) isTarget(ref dedupe.Ref, rule uint32) bool {
-	return slices.ContainsFunc(c.live[ref].links, func(l link) bool { return l.rule == rule && l.target })
+	return slices.ContainsFunc(c.alert(ref).rules(), func(l link) bool { return l.rule == rule && l.target })
 }

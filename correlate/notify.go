@@ -45,7 +45,7 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 		switch {
 		case !v.listed:
 		case v.firing:
-			s := c.live[g.members[i].ref].severity
+			s := c.alert(g.members[i].ref).severity
 			if n.Firing == 0 || s.Rank() > severity.Rank() {
 				severity = s
 			}
@@ -159,7 +159,7 @@ func (c *Core) listUnnamed(n *Notification, g *group, t alert.Time, at *unnamed)
 	for ; at.level < len(graveLevels); at.level, at.member = at.level+1, 0 {
 		for ; at.member < len(g.members); at.member++ {
 			i := int32(at.member)
-			if ref := g.members[i].ref; c.live[ref].severity != graveLevels[at.level] || c.views[i].named&namedNow != 0 || !c.graveNews(n, g, i) {
+			if ref := g.members[i].ref; c.alert(ref).severity != graveLevels[at.level] || c.views[i].named&namedNow != 0 || !c.graveNews(n, g, i) {
 				continue
 			}
 			room -= c.listedBytes(g, g.members[i].ref)
@@ -184,7 +184,7 @@ func listBytes(g *group) int {
 // graveNews reports whether a member must be named in n.
 func (c *Core) graveNews(n *Notification, g *group, i int32) bool {
 	m, v := &g.members[i], &c.views[i]
-	return v.listed && v.firing && grave(c.live[m.ref].severity) && m.news(n.Class)
+	return v.listed && v.firing && grave(c.alert(m.ref).severity) && m.news(n.Class)
 }
 
 // cut sorts what is picked by what must be listed and drops what has no place.
@@ -219,7 +219,7 @@ func (c *Core) compare(g *group, i, j int32) int {
 		return 1
 	}
 	return cmp.Or(
-		cmp.Compare(c.live[b].severity.Rank(), c.live[a].severity.Rank()),
+		cmp.Compare(c.alert(b).severity.Rank(), c.alert(a).severity.Rank()),
 		cmp.Compare(c.table.StartsAt(a), c.table.StartsAt(b)),
 		cmp.Compare(i, j),
 	)

@@ -178,8 +178,8 @@ func (b *books) enter(rows []Row) error {
 // sound checks what must hold of a core's structure between any two calls.
 func sound(c *Core, now alert.Time) error {
 	pending := 0
-	for ref := 1; ref < len(c.live); ref++ {
-		l := &c.live[ref]
+	for ref := 1; ref < c.live.Len(); ref++ {
+		l := c.alert(dedupe.Ref(ref))
 		best := l.settled
 		var err error
 		c.eachSeat(dedupe.Ref(ref), func(s *seat) {

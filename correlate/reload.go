@@ -25,7 +25,7 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	c.groups, c.freeSlots, c.index, c.timers = nil, nil, map[string]*group{}, nil
 	heirs := c.retire(old)
 
-	for ref := 1; ref < len(c.live); ref++ {
+	for ref := 1; ref < c.live.Len(); ref++ {
 		c.reroute(out, now, dedupe.Ref(ref), heirs)
 	}
 	for _, g := range old {
@@ -70,20 +70,24 @@ func receiverKey(receiver string, ls alert.Labels) string {
 // reroute gives an alert the seats of the new policy. Its old ones stay on
 // record in the retired groups until those are taken over or kept.
 func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
-	l := &c.live[ref]
-	if l.first.group == nil && l.links == nil && l.disposition == NoDisposition {
+	l := c.alert(ref)
+	if l.first.group == nil && l.rules() == nil && l.disposition == NoDisposition {
 		return // not in use
 	}
 	c.lsRoute = c.table.Labels(c.lsRoute[:0], ref)
-	l.links = c.inhibitLinks(c.lsRoute)
-	l.silences, l.silenceVersion = nil, 0
+	l.setRules(c.inhibitLinks(c.lsRoute))
+	l.setSilences(nil)
+	l.silenceVersion = 0
 	c.addSource(ref)
 	if l.first.group == nil {
 		return // ended, waiting to be forgotten
 	}
 	wasDue := l.due()
-	seats := append([]seat{l.first}, l.more...)
-	l.first, l.more = seat{}, nil
+	seats := append([]seat{l.first}, l.others()...)
+	l.first = seat{}
+	if l.beside != nil {
+		l.beside.more = nil
+	}
 	c.routes = c.policy.match(c.routes[:0], c.policy.root, c.lsRoute)
 	for _, r := range c.routes {
 		if g := stormSeat(seats, r); g != nil && c.stay(r, g, ref) {
@@ -161,8 +165,8 @@ func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
 	}
 	for _, m := range guests {
 		if m.believed() && !c.seated(m.ref, heir) {
-			l := &c.live[m.ref]
-			l.more = append(l.more, seat{heir, int32(len(heir.members))})
+			l := c.alert(m.ref)
+			l.aside().more = append(l.others(), seat{heir, int32(len(heir.members))})
 			heir.members = append(heir.members, m)
 			c.settle(out, now, m.ref, "")
 		}

@@ -27,7 +27,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 			m.disposition = Paged
 		case g.storm != 0:
 			// A grave one that stands at its receiver was named when it was told.
-			c.named = v.named != 0 || grave(c.live[m.ref].severity) && m.believed()
+			c.named = v.named != 0 || grave(c.alert(m.ref).severity) && m.believed()
 			m.disposition, cause = Storm, IncidentName(g.incident)
 		default:
 			m.disposition = Grouped
@@ -80,7 +80,7 @@ func (c *Core) pageTrigger(g *group) int {
 		if !c.views[i].firing || !c.views[i].listed || heard(m.disposition) {
 			continue
 		}
-		if first < 0 || c.live[m.ref].severity.Rank() > c.live[g.members[first].ref].severity.Rank() {
+		if first < 0 || c.alert(m.ref).severity.Rank() > c.alert(g.members[first].ref).severity.Rank() {
 			first = i
 		}
 	}
@@ -89,7 +89,7 @@ func (c *Core) pageTrigger(g *group) int {
 
 // settle moves an onset to the best of what its groups made of it.
 func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	best := l.settled
 	c.eachSeat(ref, func(s *seat) {
 		if d := s.group.members[s.member].disposition; rank(d) > rank(best) {

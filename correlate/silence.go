@@ -113,11 +113,11 @@ func (c *Core) silencedBy(ref dedupe.Ref, t alert.Time) (id string, ok bool) {
 	if len(c.silences.list) == 0 {
 		return "", false
 	}
-	a := &c.live[ref]
+	a := c.alert(ref)
 	if a.silenceVersion != c.silences.version {
 		c.testSilences(a, ref, t)
 	}
-	for _, i := range a.silences {
+	for _, i := range a.silencedBy() {
 		if s := &c.silences.list[i]; s.StartsAt <= t && t < s.EndsAt {
 			return s.ID, true
 		}
@@ -131,10 +131,11 @@ func (c *Core) testSilences(a *liveAlert, ref dedupe.Ref, t alert.Time) {
 	since := a.silenceVersion
 	a.silenceVersion = q.version
 	if since < q.renamed {
-		since, a.silences = 0, nil
+		since = 0
+		a.setSilences(nil)
 	}
-	if len(a.silences) > 0 {
-		a.silences = slices.DeleteFunc(a.silences, func(i uint32) bool { return q.set[i] > since })
+	if len(a.silencedBy()) > 0 {
+		a.beside.silences = slices.DeleteFunc(a.beside.silences, func(i uint32) bool { return q.set[i] > since })
 	}
 	c.lsA = c.table.Labels(c.lsA[:0], ref)
 	if n := int(q.version - since); n <= len(q.latest) {
@@ -147,8 +148,8 @@ func (c *Core) testSilences(a *liveAlert, ref dedupe.Ref, t alert.Time) {
 		if q.set[i] <= since || s.EndsAt <= t || !matchesAny(s.Matchers, c.lsA) {
 			continue
 		}
-		if at, found := slices.BinarySearch(a.silences, uint32(i)); !found {
-			a.silences = slices.Insert(a.silences, at, uint32(i))
+		if at, found := slices.BinarySearch(a.silencedBy(), uint32(i)); !found {
+			a.aside().silences = slices.Insert(a.silencedBy(), at, uint32(i))
 		}
 	}
 }

@@ -96,8 +96,8 @@ func (c *Core) speak(out *Output, now alert.Time, s *source) {
 }
 
 func (c *Core) eachOf(name string, f func(dedupe.Ref)) {
-	for ref := 1; ref < len(c.live); ref++ {
-		if l := &c.live[ref]; l.disposition != NoDisposition && c.dims.list[l.dim].Source == name {
+	for ref := 1; ref < c.live.Len(); ref++ {
+		if l := c.alert(dedupe.Ref(ref)); l.disposition != NoDisposition && c.dims.list[l.dim].Source == name {
 			f(dedupe.Ref(ref))
 		}
 	}

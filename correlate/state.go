@@ -25,9 +25,9 @@ func (c *Core) AppendState(w *wire.Writer) {
 	c.appendSources(w)
 	c.appendSilences(w)
 	c.table.AppendState(w)
-	w.Uint(uint64(len(c.live)))
-	for ref := 1; ref < len(c.live); ref++ {
-		c.live[ref].append(w)
+	w.Uint(uint64(c.live.Len()))
+	for ref := 1; ref < c.live.Len(); ref++ {
+		c.alert(dedupe.Ref(ref)).append(w)
 	}
 	w.Uint(uint64(len(c.groups)))
 	for _, g := range c.groups {
@@ -47,7 +47,7 @@ func (c *Core) AppendState(w *wire.Writer) {
 		w.Uint(uint64(f.episode))
 	}
 	// In which of its groups an alert sits first is not in the groups.
-	for ref := 1; ref < len(c.live); ref++ {
+	for ref := 1; ref < c.live.Len(); ref++ {
 		c.eachSeat(dedupe.Ref(ref), func(s *seat) { w.Uint(uint64(s.group.slot) + 1) })
 		w.Uint(0)
 	}
@@ -201,9 +201,9 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 		r.Fail("%d alerts, the table has %d", n, c.table.Cap())
 		return false
 	}
-	c.live = make([]liveAlert, n)
-	for ref := 1; ref < len(c.live) && r.Err() == nil; ref++ {
-		l := &c.live[ref]
+	c.live.Grow(int(n))
+	for ref := 1; ref < c.live.Len() && r.Err() == nil; ref++ {
+		l := c.alert(dedupe.Ref(ref))
 		l.load(r)
 		known := c.table.Known(dedupe.Ref(ref))
 		if known != (l.disposition != NoDisposition) || int(l.dim) >= len(c.dims.list) {
@@ -215,7 +215,7 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 		c.table.SetTag(dedupe.Ref(ref), l.dim) // a table of version 1 has none
 		if c.policy.rules != nil {
 			c.lsA = c.table.Labels(c.lsA[:0], dedupe.Ref(ref))
-			l.links = c.inhibitLinks(c.lsA)
+			l.setRules(c.inhibitLinks(c.lsA))
 			c.addSource(dedupe.Ref(ref))
 		}
 	}
@@ -329,7 +329,7 @@ func (c *Core) loadGroup(r *wire.Reader, version byte) *group {
 		b := r.Byte()
 		m.told = [2]telling{telling(b >> 4), telling(b & 15)}
 		m.raw = r.Bool()
-		if m.ref == 0 || int(m.ref) >= len(c.live) || c.live[m.ref].disposition == NoDisposition {
+		if m.ref == 0 || int(m.ref) >= c.live.Len() || c.alert(m.ref).disposition == NoDisposition {
 			r.Fail("member %d of a group", m.ref)
 			return nil
 		}
@@ -349,7 +349,7 @@ func loadLabels(r *wire.Reader) alert.Labels {
 func (c *Core) loadForget(r *wire.Reader) bool {
 	for range r.Count(3) {
 		f := forgotten{at: alert.Time(r.Int()), ref: dedupe.Ref(r.Uint32()), episode: r.Uint32()}
-		if f.ref == 0 || int(f.ref) >= len(c.live) {
+		if f.ref == 0 || int(f.ref) >= c.live.Len() {
 			r.Fail("forgotten alert %d", f.ref)
 			return false
 		}
@@ -378,7 +378,7 @@ func (c *Core) loadSeats(r *wire.Reader) {
 		places[g] = at
 		total += len(at)
 	}
-	for ref := 1; ref < len(c.live); ref++ {
+	for ref := 1; ref < c.live.Len(); ref++ {
 		for {
 			slot := r.Uint()
 			if slot == 0 || r.Err() != nil {
@@ -394,10 +394,10 @@ func (c *Core) loadSeats(r *wire.Reader) {
 				r.Fail("alert %d is no member of its group, or twice", ref)
 				return
 			}
-			if l := &c.live[ref]; l.first.group == nil {
+			if l := c.alert(dedupe.Ref(ref)); l.first.group == nil {
 				l.first = seat{g, i}
 			} else {
-				l.more = append(l.more, seat{g, i})
+				l.aside().more = append(l.others(), seat{g, i})
 			}
 			total--
 		}

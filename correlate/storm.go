@@ -157,15 +157,15 @@ func appendStormKey(b []byte, r *route, storm uint64, ls alert.Labels) []byte {
 // inStorm reports whether an alert sits in a storm's group of r already. It
 // stays there until it has ended and that was said.
 func (c *Core) inStorm(ref dedupe.Ref, r *route) bool {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	if l.first.group == nil {
 		return false
 	}
 	if g := l.first.group; g.storm != 0 && g.route == r {
 		return true
 	}
-	for i := range l.more {
-		if g := l.more[i].group; g.storm != 0 && g.route == r {
+	for i := range l.others() {
+		if g := l.beside.more[i].group; g.storm != 0 && g.route == r {
 			return true
 		}
 	}

@@ -33,7 +33,7 @@ func (c *Core) Alerts(f alert.Fingerprint, now alert.Time) []AlertView {
 }
 
 func (c *Core) view(ref dedupe.Ref, now alert.Time) AlertView {
-	l := &c.live[ref]
+	l := c.alert(ref)
 	v := AlertView{
 		Fingerprint: c.table.Fingerprint(ref), Labels: c.table.Labels(nil, ref),
 		StartsAt: c.table.StartsAt(ref), SeenAt: c.table.SeenAt(ref), Deliveries: c.table.Deliveries(ref),
@@ -97,8 +97,8 @@ func (c *Core) incidentView(g *group) IncidentView {
 // EachPending calls f for each alert of a severity or more whose page is due,
 // with the time at which it is.
 func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, alert.Time)) {
-	for ref := 1; ref < len(c.live); ref++ {
-		if l := &c.live[ref]; l.disposition == Pending && !l.ended && l.severity >= severity {
+	for ref := 1; ref < c.live.Len(); ref++ {
+		if l := c.alert(dedupe.Ref(ref)); l.disposition == Pending && !l.ended && l.severity >= severity {
 			f(c.table.Fingerprint(dedupe.Ref(ref)), l.due())
 		}
 	}
@@ -117,7 +117,7 @@ func (c *Core) EachAlert(fingerprint alert.Fingerprint, at alert.Time, f func(so
 		} else if ends.Sub(at) < maxValidity {
 			validity = ends.Sub(at)
 		}
-		f(c.dims.list[c.live[ref].dim].Source, validity, &a)
+		f(c.dims.list[c.alert(ref).dim].Source, validity, &a)
 	}
 }
 

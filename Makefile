@@ -10,6 +10,7 @@ FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
 SHAPES    ?= .
+FULL      ?=
 ARGS      ?= serve
 
 # Of the suites that are run by number: how many kills, from which seed, and
@@ -140,8 +141,14 @@ disk: ## the built binary on a disk that fills up and on one that fails; needs r
 	cat "$$figures"
 
 .PHONY: bench
-bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each, SHAPES a pattern of whole-server loads
-	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; go run ./benchmarks/server -shapes '$(SHAPES)'; } | go run ./benchmarks/table
+bench: ## what an alert costs against the budget, as a table; SHAPES is a pattern of whole-server loads, FULL=1 takes an hour
+	@{ go test -run '^$$' -bench '^Benchmark(Repeat|New)$$' -benchtime 200ms ./benchmarks || :; \
+	go test -run '^$$' -bench '^BenchmarkPolicyFlush$$/^silences=10000$$/^first$$' -benchtime 3x ./benchmarks || :; \
+	go run ./benchmarks/server $(if $(FULL),-full) -shapes '$(SHAPES)'; } | go run ./benchmarks/table -budget
+
+.PHONY: bench-stages
+bench-stages: ## each stage by itself and a cold build, as a table: BENCH is a pattern, BENCHTIME how long each
+	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
 
 .PHONY: bench-peer
 bench-peer: ## PAIRS (3) runs of Winnow and of a real Alertmanager in turn, with ratios; all figures to dist/bench-peer.json

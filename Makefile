@@ -14,13 +14,15 @@ FULL      ?=
 ARGS      ?= serve
 
 # Of the suites that are run by number: how many kills, from which seed, and
-# whether with the race detector (RACE=1); how many trials; how many
-# pairs; how many alerts.
+# whether with the race detector (RACE=1); how many trials,
+# pairs and rounds; beside which commit; how many alerts.
 N      ?= 100
 SEED   ?=
 RACE   ?=
 TRIALS ?= 3
 PAIRS  ?= 3
+ROUNDS ?= 6
+BASE   ?=
 ALERTS ?= 1000000
 
 # Development tools have a module of their own, so that none of them is in go.mod.
@@ -153,6 +155,10 @@ bench-stages: ## each stage by itself and a cold build, as a table: BENCH is a p
 .PHONY: bench-peer
 bench-peer: ## PAIRS (3) runs of Winnow and of a real Alertmanager in turn, with ratios; all figures to dist/bench-peer.json
 	@mkdir -p dist; go run ./benchmarks/peer -pairs $(PAIRS) -json dist/bench-peer.json
+
+.PHONY: bench-compare
+bench-compare: ## the working tree beside the commit BASE, in turn, ROUNDS (6) times, through benchstat
+	@BASE='$(BASE)' ROUNDS=$(ROUNDS) BENCH='$(BENCH:.=)' BENCHTIME='$(BENCHTIME:1s=)' SHAPES='$(SHAPES:.=)' benchmarks/compare.sh
 
 .PHONY: gate
 gate: ## what an alert costs against benchmarks/baseline.json

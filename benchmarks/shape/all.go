@@ -62,7 +62,7 @@ func All() []Shape {
 		shape("mix/alerts=64", mix, 0, 1_024_000, 0),
 		shape("webhook/alerts=64", resend(load.Webhook, 64, 4, Policy{}, 0), 25*known, 150*known, 0),
 		shape("single/connections=64", resend(load.API, 1, 64, Policy{}, 0), 2*known, 12*known, 2*known),
-	}, states(), storms(), pageLatencies(), []Shape{
+	}, manyLive(), states(), storms(), pageLatencies(), []Shape{
 		shape("resend/alerts=256/inhibit=1000", resend(load.API, 256, 4, Policy{Inhibit: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/routes=1000", resend(load.API, 256, 4, Policy{Routes: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/silences=10000", resend(load.API, 256, 4, Policy{}, 10*thousand), 20*known, 150*known, 0),
@@ -70,6 +70,15 @@ func All() []Shape {
 		flush("flush/inhibit=1000", Policy{Inhibit: thousand}, 0),
 		flush("flush/silences=10000", Policy{}, 10*thousand),
 	})
+}
+
+// manyLive are re-sends where more alerts are live than caches hold.
+func manyLive() []Shape {
+	f := func(live, rounds int) Shape {
+		in := &Ingest{Batch: 256, Connections: 4, Known: live, Repeat: rounds * live}
+		return Shape{Name: fmt.Sprintf("resend/alerts=256/live=%d", live), Full: in}
+	}
+	return []Shape{f(100_000, 5), f(1_000_000, 2)}
 }
 
 func states() []Shape {

@@ -10,14 +10,19 @@ FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
 SHAPES    ?= .
+FULL      ?=
 ARGS      ?= serve
 
 # Of the suites that are run by number: how many kills, from which seed, and
-# whether with the race detector (RACE=1); how many trials; how many alerts.
+# whether with the race detector (RACE=1); how many trials,
+# pairs and rounds; beside which commit; how many alerts.
 N      ?= 100
 SEED   ?=
 RACE   ?=
 TRIALS ?= 3
+PAIRS  ?= 3
+ROUNDS ?= 6
+BASE   ?=
 ALERTS ?= 1000000
 
 # Development tools have a module of their own, so that none of them is in go.mod.
@@ -25,7 +30,7 @@ TOOL := go tool -modfile=internal/tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## build bin/winnow, static and reproducible
@@ -138,8 +143,22 @@ disk: ## the built binary on a disk that fills up and on one that fails; needs r
 	cat "$$figures"
 
 .PHONY: bench
-bench: ## what an alert costs, as a table: BENCH is a pattern, BENCHTIME how long each, SHAPES a pattern of whole-server loads
-	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; go run ./benchmarks/server -shapes '$(SHAPES)'; } | go run ./benchmarks/table
+bench: ## what an alert costs against the budget, as a table; SHAPES is a pattern of whole-server loads, FULL=1 takes an hour
+	@{ go test -run '^$$' -bench '^Benchmark(Repeat|New)$$' -benchtime 200ms ./benchmarks || :; \
+	go test -run '^$$' -bench '^BenchmarkPolicyFlush$$/^silences=10000$$/^first$$' -benchtime 3x ./benchmarks || :; \
+	go run ./benchmarks/server $(if $(FULL),-full) -shapes '$(SHAPES)'; } | go run ./benchmarks/table -budget
+
+.PHONY: bench-stages
+bench-stages: ## each stage by itself and a cold build, as a table: BENCH is a pattern, BENCHTIME how long each
+	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
+
+.PHONY: bench-peer
+bench-peer: ## PAIRS (3) runs of Winnow and of a real Alertmanager in turn, with ratios; all figures to dist/bench-peer.json
+	@mkdir -p dist; go run ./benchmarks/peer -pairs $(PAIRS) -json dist/bench-peer.json
+
+.PHONY: bench-compare
+bench-compare: ## the working tree beside the commit BASE, in turn, ROUNDS (6) times, through benchstat
+	@BASE='$(BASE)' ROUNDS=$(ROUNDS) BENCH='$(BENCH:.=)' BENCHTIME='$(BENCHTIME:1s=)' SHAPES='$(SHAPES:.=)' benchmarks/compare.sh
 
 .PHONY: gate
 gate: ## what an alert costs against benchmarks/baseline.json

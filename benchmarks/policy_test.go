@@ -99,17 +99,18 @@ func BenchmarkPolicyNew(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			l := newLineUnder(b, s.size)
 			b.ReportAllocs()
+			w := watch(b)
 			i := 0
 			for b.Loop() {
 				if i == fresh {
-					b.StopTimer()
+					w.stop()
 					l, i = newLineUnder(b, s.size), 0
-					b.StartTimer()
+					w.start()
 				}
 				l.Observe(&alerts[i])
 				i++
 			}
-			perAlert(b, 1)
+			w.perAlert(1)
 		})
 	}
 }
@@ -125,12 +126,13 @@ func BenchmarkPolicyRepeat(b *testing.B) {
 				l.Observe(&alerts[i])
 			}
 			b.ReportAllocs()
+			w := watch(b)
 			i := 0
 			for b.Loop() {
 				l.Observe(&alerts[i])
 				i = (i + 1) % known
 			}
-			perAlert(b, 1)
+			w.perAlert(1)
 		})
 	}
 }
@@ -145,8 +147,9 @@ func BenchmarkPolicyFlush(b *testing.B) {
 		for _, when := range []string{"first", "later", "silence"} {
 			b.Run(s.name+"/"+when, func(b *testing.B) {
 				b.ReportAllocs()
+				w := watch(b)
 				for b.Loop() {
-					b.StopTimer()
+					w.stop()
 					l := newLineUnder(b, s.size)
 					for i := range alerts {
 						l.Observe(&alerts[i])
@@ -161,10 +164,10 @@ func BenchmarkPolicyFlush(b *testing.B) {
 						l.Core.SetSilence(silence(l, b, 1<<20))
 					}
 					l.Out.Reset()
-					b.StartTimer()
+					w.start()
 					l.Core.Advance(&l.Out, next)
 				}
-				perAlert(b, known)
+				w.perAlert(known)
 			})
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/benchmarks/load"
-	"github.com/winnowhq/winnow/benchmarks/shape"
 	"github.com/winnowhq/winnow/benchmarks/stage"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/dedupe"
@@ -33,6 +32,32 @@ func cpuTime(tb testing.TB) time.Duration {
 		tb.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// A stopwatch is the timer of a benchmark, which counts CPU time beside it: what a
+// shared machine does to the one, it does not do to the other.
+type stopwatch struct {
+	b         *testing.B
+	sum, from time.Duration
+}
+
+func watch(b *testing.B) *stopwatch { return &stopwatch{b: b, from: cpuTime(b)} }
+
+func (w *stopwatch) stop() {
+	w.b.StopTimer()
+	w.sum += cpuTime(w.b) - w.from
+}
+
+func (w *stopwatch) start() {
+	w.from = cpuTime(w.b)
+	w.b.StartTimer()
+}
+
+// perAlert ends the watch and reports what one of n alerts of an iteration took.
+func (w *stopwatch) perAlert(n int) {
+	w.stop()
+	perAlert(w.b, n)
+	w.b.ReportMetric(float64(w.sum.Nanoseconds())/float64(w.b.N)/float64(n), "cpu-ns/alert")
 }
 
 func BenchmarkDecode(b *testing.B) {
@@ -125,6 +150,7 @@ func BenchmarkRepeat(b *testing.B) {
 			table.Observe(now, &alerts[i], 0)
 		}
 		b.ReportAllocs()
+		w := watch(b)
 		i := 0
 		for b.Loop() {
 			if _, v := table.Observe(now, &alerts[i], 0); v != dedupe.Repeat {
@@ -132,7 +158,7 @@ func BenchmarkRepeat(b *testing.B) {
 			}
 			i = (i + 1) % live
 		}
-		perAlert(b, 1)
+		w.perAlert(1)
 	})
 	b.Run("core+ledger", func(b *testing.B) {
 		l, alerts := newLine(b), universe.Alerts(nil, 0, live)
@@ -140,123 +166,14 @@ func BenchmarkRepeat(b *testing.B) {
 			l.Observe(&alerts[i])
 		}
 		b.ReportAllocs()
+		w := watch(b)
 		i := 0
 		for b.Loop() {
 			l.Observe(&alerts[i])
 			i = (i + 1) % live
 		}
-		perAlert(b, 1)
+		w.perAlert(1)
 	})
-}
-
-// BenchmarkRepeatUnder is a repeat in a core that has more in force than any
-// alert needs: none of it may cost a repeat anything.
-func BenchmarkRepeatUnder(b *testing.B) {
-	f := func(name, policy string, silences int) {
-		b.Run(name, func(b *testing.B) {
-			l, alerts := lineUnder(b, policy, silences), universe.Alerts(nil, 0, known)
-			for i := range alerts {
-				l.Observe(&alerts[i])
-			}
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				l.Observe(&alerts[i])
-				i = (i + 1) % known
-			}
-			perAlert(b, 1)
-		})
-	}
-	f("nothing", stage.PolicyText, 0)
-	f("silences=10000", stage.PolicyText, 10_000)
-	f("inhibit=1000", manyRules(1000), 0)
-	f("routes=1000", manyRoutes(1000), 0)
-}
-
-// BenchmarkNewUnder is a new alert in such a core. It is checked against each
-// silence and each rule once.
-func BenchmarkNewUnder(b *testing.B) {
-	f := func(name, policy string, silences int) {
-		b.Run(name, func(b *testing.B) {
-			l, alerts := lineUnder(b, policy, silences), universe.Alerts(nil, 0, known)
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				if i == known {
-					b.StopTimer()
-					l, i = lineUnder(b, policy, silences), 0
-					b.StartTimer()
-				}
-				l.Observe(&alerts[i])
-				i++
-			}
-			perAlert(b, 1)
-		})
-	}
-	f("nothing", stage.PolicyText, 0)
-	f("silences=10000", stage.PolicyText, 10_000)
-	f("inhibit=1000", manyRules(1000), 0)
-	f("routes=1000", manyRoutes(1000), 0)
-}
-
-// BenchmarkFlush is the moment at which groups tell what they have, an alert:
-// the core's part, without encoding or sending.
-func BenchmarkFlush(b *testing.B) {
-	f := func(name, policy string, silences int) {
-		b.Run(name, func(b *testing.B) {
-			alerts := universe.Alerts(nil, 0, known)
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				l := lineUnder(b, policy, silences)
-				for i := range alerts {
-					l.Observe(&alerts[i])
-				}
-				b.StartTimer()
-				if l.Advance(l.Now+alert.Time(5*time.Hour)) == 0 {
-					b.Fatal("no group told anything")
-				}
-			}
-			perAlert(b, known)
-		})
-	}
-	f("nothing", stage.PolicyText, 0)
-	f("silences=10000", stage.PolicyText, 10_000)
-	f("inhibit=1000", manyRules(1000), 0)
-}
-
-const known = 10_000
-
-// lineUnder is a core under a policy, with silences that match nothing.
-func lineUnder(b *testing.B, policy string, silences int) *stage.Line {
-	l, err := stage.NewLine(policy)
-	if err != nil {
-		b.Fatal(err)
-	}
-	all, err := shape.Silences(silences, load.Started)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := range all {
-		l.Core.SetSilence(all[i])
-	}
-	return l
-}
-
-func manyRules(n int) string {
-	text := stage.PolicyText + "inhibit_rules:\n"
-	for i := range n {
-		text += fmt.Sprintf("  - {source_matchers: ['alertname=\"Root%d\"'], target_matchers: ['severity=\"warning\"', 'service=~\".*-api\"'], equal: [cluster]}\n", i)
-	}
-	return text
-}
-
-func manyRoutes(n int) string {
-	text := "route:\n  receiver: oncall\n  group_by: [alertname, cluster, namespace]\n  group_wait: 4h\n  group_interval: 4h\n  routes:\n"
-	for i := range n {
-		text += fmt.Sprintf("    - {matchers: ['team=\"team-%d\"', 'namespace=~\"ns-%d-.*\"']}\n", i, i)
-	}
-	return text + "receivers: [{name: oncall}]\n"
 }
 
 func TestRepeatAllocatesNothing(t *testing.T) {
@@ -286,17 +203,18 @@ func BenchmarkNew(b *testing.B) {
 	alerts := universe.Alerts(nil, 0, fresh)
 	l := newLine(b)
 	b.ReportAllocs()
+	w := watch(b)
 	i := 0
 	for b.Loop() {
 		if i == fresh {
-			b.StopTimer()
+			w.stop()
 			l, i = newLine(b), 0
-			b.StartTimer()
+			w.start()
 		}
 		l.Observe(&alerts[i])
 		i++
 	}
-	perAlert(b, 1)
+	w.perAlert(1)
 }
 
 // BenchmarkMemory is the heap that a live alert takes, all of it: table, group,

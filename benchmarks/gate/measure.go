@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,9 +23,9 @@ import (
 )
 
 const (
-	rounds       = 9  // of a judgement
-	updateRounds = 25 // of a baseline, which others are judged by
-	slice        = 20 * time.Millisecond
+	rounds       = 31 // of a judgement
+	updateRounds = 61 // of a baseline, which others are judged by
+	slice        = 4 * time.Millisecond
 )
 
 // figures are what one run of the gate has measured.
@@ -88,53 +87,47 @@ func processCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cpu runs reference and operations in turn, and keeps the least that each took
-// in any round: what is above it is the machine's.
+// cpu runs reference and operations in turn, in short slices, and keeps the median
+// of the ratios of neighbours: what befalls the machine befalls both. Each round
+// sets the operation up anew, as where its memory happens to lie can make it
+// twice as slow; one thread runs all of it, and the collector has its own turns.
 func (m *figures) cpu(ops []stage.Op, ref func() error, rounds int, now clock) error {
-	least := func(best *time.Duration, d time.Duration) { *best = min(*best, d) }
-	type measured struct {
-		run    func() error
-		n      int
-		best   time.Duration
-		ratios []float64
-	}
-	all := make([]measured, len(ops))
-	for i, op := range ops {
-		run, err := op.Setup()
-		if err != nil {
-			return err
-		}
-		all[i] = measured{run: run, best: math.MaxInt64}
-		if all[i].n, err = enough(run, now); err != nil {
-			return err
-		}
-	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	refN, err := enough(ref, now)
 	if err != nil {
 		return err
 	}
-	refBest := time.Duration(math.MaxInt64)
+	ns := make([]int, len(ops))
+	ratios := make([][]float64, len(ops))
 	for range rounds {
-		for i := range all {
-			a := &all[i]
+		for i, op := range ops {
+			run, err := op.Setup()
+			if err != nil {
+				return err
+			}
+			if ns[i] == 0 {
+				ns[i], err = enough(run, now)
+			} else {
+				err = run() // as it is after a while
+			}
+			if err != nil {
+				return err
+			}
 			r, err := timed(ref, refN, now)
 			if err != nil {
 				return err
 			}
-			d, err := timed(a.run, a.n, now)
+			d, err := timed(run, ns[i], now)
 			if err != nil {
 				return err
 			}
-			least(&refBest, r)
-			least(&a.best, d)
-			a.ratios = append(a.ratios, float64(d)/float64(a.n)/(float64(r)/float64(refN)))
+			ratios[i] = append(ratios[i], float64(d)/float64(ns[i])/(float64(r)/float64(refN)))
 		}
 	}
 	for i, op := range ops {
-		a := &all[i]
-		one := float64(a.best) / float64(a.n) / float64(op.Alerts)
-		m.CPU[op.Name] = one / (float64(refBest) / float64(refN))
-		m.Spread[op.Name] = slices.Max(a.ratios) / slices.Min(a.ratios)
+		slices.Sort(ratios[i])
+		m.CPU[op.Name] = ratios[i][len(ratios[i])/2] / float64(op.Alerts)
+		m.Spread[op.Name] = ratios[i][len(ratios[i])-1] / ratios[i][0]
 	}
 	return nil
 }

@@ -1,16 +1,20 @@
 // Command profile shows where the server's CPU time goes under a load: it builds
 // Winnow with a door for profiles, sends the load over HTTP, and writes a
-// profile of exactly the time in which the load was dealt with.
+// profile of exactly the time in which the load was dealt with, the functions in
+// it as text, and a picture of them by layer.
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -79,7 +83,7 @@ func run(ctx context.Context, out, only string) error {
 				if err != nil {
 					return err
 				}
-				return os.WriteFile(filepath.Join(out, l.name+".pprof"), profile, 0o644)
+				return save(ctx, filepath.Join(out, l.name), "CPU time under "+l.name, profile)
 			}, err
 		}
 		f, err := l.in.Measure(ctx, &s, scratch)
@@ -89,6 +93,22 @@ func run(ctx context.Context, out, only string) error {
 		fmt.Printf("%-12s %6.2f µs CPU an alert, %.0f alerts/s\n", l.name, f[shape.CPUPerAlert], f[shape.AlertsPerSecond])
 	}
 	return nil
+}
+
+// save writes a profile, its functions and their chart.
+func save(ctx context.Context, path, title string, profile []byte) error {
+	if err := os.WriteFile(path+".pprof", profile, 0o644); err != nil {
+		return err
+	}
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodefraction=0", "-nodecount=100000", path+".pprof").Output()
+	if err != nil {
+		return fmt.Errorf("go tool pprof %s.pprof: %w", path, err)
+	}
+	ss, err := shares(bytes.NewReader(top))
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(path+".txt", top, 0o644), os.WriteFile(path+".svg", chart(title, ss), 0o644))
 }
 
 // freeAddress is one that nobody listens on.

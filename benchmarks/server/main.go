@@ -1,6 +1,7 @@
 // Command server measures a whole Winnow, as it is built, over HTTP, under the
-// shapes of the budget, and prints a line of Go's benchmark format for each. It
-// judges nothing: command table does.
+// shapes of the budget, and prints a line of Go's benchmark format for each, or
+// one that begins with FAIL and says why there is no figure. It judges nothing:
+// command table does.
 package main
 
 import (
@@ -10,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
+	"time"
 
 	"github.com/winnowhq/winnow/benchmarks/shape"
 	"github.com/winnowhq/winnow/benchmarks/target"
@@ -56,11 +59,11 @@ func run(ctx context.Context, o *options) error {
 			return err
 		}
 	}
-	measured := 0
+	measured, failed := 0, 0
 	for _, sh := range shape.All() {
-		m := sh.Quick
+		m, within := sh.Quick, quickTimeout
 		if o.full {
-			m = sh.Full
+			m, within = sh.Full, fullTimeout
 		}
 		if m == nil || !want.MatchString(sh.Name) {
 			continue
@@ -71,18 +74,38 @@ func run(ctx context.Context, o *options) error {
 			continue
 		}
 		for range o.count {
-			subject := shape.Winnow(o.binary)
-			f, err := m.Measure(ctx, &subject, scratch)
-			if err != nil {
-				return fmt.Errorf("%s: %w", sh.Name, err)
+			if err := measure(ctx, sh.Name, m, within, o.binary, scratch); err != nil {
+				failed++
+				fmt.Printf("FAIL %s%s: %s\n", shape.Prefix, sh.Name, strings.Join(strings.Fields(err.Error()), " "))
 			}
-			if err := shape.Print(os.Stdout, sh.Name, f); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
 		}
 	}
-	if measured == 0 {
+	switch {
+	case measured == 0:
 		return fmt.Errorf("no shape matches %q; -list names them", o.shapes)
+	case failed > 0:
+		return fmt.Errorf("%d runs are no measurement", failed)
 	}
 	return nil
+}
+
+// How long a run may take: one that hangs is a failure, and the next one has its
+// turn.
+const (
+	quickTimeout = 90 * time.Second
+	fullTimeout  = 20 * time.Minute
+)
+
+func measure(ctx context.Context, name string, m shape.Measurer, within time.Duration, binary, scratch string) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	subject := shape.Winnow(binary)
+	f, err := m.Measure(ctx, &subject, scratch)
+	if err != nil {
+		return err
+	}
+	return shape.Print(os.Stdout, name, f)
 }

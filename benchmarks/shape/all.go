@@ -22,7 +22,7 @@ type Measurer interface {
 // time for.
 type Shape struct {
 	Name  string
-	Quick Measurer
+	Quick Measurer // nil where minutes are too short for it, or the budget has no such line
 	Full  Measurer
 	Peer  Measurer // what a peer is measured under beside Winnow; nil where it has no such thing
 }
@@ -44,7 +44,10 @@ func All() []Shape {
 		return &Ingest{Batch: 64, Connections: 4, Known: known, Repeat: n - n/10, Fresh: n / 10}
 	}
 	shape := func(name string, of func(int) Measurer, quick, full, peer int) Shape {
-		s := Shape{Name: name, Quick: of(quick), Full: of(full)}
+		s := Shape{Name: name, Full: of(full)}
+		if quick > 0 {
+			s.Quick = of(quick)
+		}
 		if peer > 0 {
 			s.Peer = of(peer)
 		}
@@ -52,21 +55,30 @@ func All() []Shape {
 	}
 	const thousand = 1000
 	return slices.Concat([]Shape{
-		shape("resend/alerts=256", resend(load.API, 256, 4, Policy{}, 0), 50*known, 200*known, 15*known),
-		shape("resend/alerts=64", resend(load.API, 64, 4, Policy{}, 0), 40*known, 150*known, 15*known),
-		shape("first/alerts=256", first(256), 256_000, 1_024_000, 76_800),
-		shape("first/alerts=64", first(64), 192_000, 768_000, 76_800),
-		shape("mix/alerts=64", mix, 256_000, 1_024_000, 0),
-		shape("webhook/alerts=64", resend(load.Webhook, 64, 4, Policy{}, 0), 40*known, 150*known, 0),
-		shape("single/connections=64", resend(load.API, 1, 64, Policy{}, 0), 4*known, 12*known, 2*known),
-	}, states(), storms(), pageLatencies(), []Shape{
-		shape("resend/alerts=256/inhibit=1000", resend(load.API, 256, 4, Policy{Inhibit: thousand}, 0), 30*known, 150*known, 0),
-		shape("resend/alerts=256/routes=1000", resend(load.API, 256, 4, Policy{Routes: thousand}, 0), 30*known, 150*known, 0),
-		shape("resend/alerts=256/silences=10000", resend(load.API, 256, 4, Policy{}, 10*thousand), 30*known, 150*known, 0),
+		shape("resend/alerts=256", resend(load.API, 256, 4, Policy{}, 0), 30*known, 200*known, 15*known),
+		shape("resend/alerts=64", resend(load.API, 64, 4, Policy{}, 0), 25*known, 150*known, 15*known),
+		shape("first/alerts=256", first(256), 128_000, 1_024_000, 76_800),
+		shape("first/alerts=64", first(64), 96_000, 768_000, 76_800),
+		shape("mix/alerts=64", mix, 0, 1_024_000, 0),
+		shape("webhook/alerts=64", resend(load.Webhook, 64, 4, Policy{}, 0), 25*known, 150*known, 0),
+		shape("single/connections=64", resend(load.API, 1, 64, Policy{}, 0), 2*known, 12*known, 2*known),
+	}, manyLive(), states(), storms(), pageLatencies(), []Shape{
+		shape("resend/alerts=256/inhibit=1000", resend(load.API, 256, 4, Policy{Inhibit: thousand}, 0), 20*known, 150*known, 0),
+		shape("resend/alerts=256/routes=1000", resend(load.API, 256, 4, Policy{Routes: thousand}, 0), 20*known, 150*known, 0),
+		shape("resend/alerts=256/silences=10000", resend(load.API, 256, 4, Policy{}, 10*thousand), 20*known, 150*known, 0),
 		flush("flush", Policy{}, 0),
 		flush("flush/inhibit=1000", Policy{Inhibit: thousand}, 0),
 		flush("flush/silences=10000", Policy{}, 10*thousand),
 	})
+}
+
+// manyLive are re-sends where more alerts are live than caches hold.
+func manyLive() []Shape {
+	f := func(live, rounds int) Shape {
+		in := &Ingest{Batch: 256, Connections: 4, Known: live, Repeat: rounds * live}
+		return Shape{Name: fmt.Sprintf("resend/alerts=256/live=%d", live), Full: in}
+	}
+	return []Shape{f(100_000, 5), f(1_000_000, 2)}
 }
 
 func states() []Shape {
@@ -74,8 +86,8 @@ func states() []Shape {
 	return []Shape{
 		{"state/live=100000", state(100_000), state(100_000), state(100_000)},
 		{"state/live=1000000", nil, state(1_000_000), nil},
-		{"replay/repeats", &Replay{Known: known, Repeat: 50 * known}, &Replay{Known: known, Repeat: 200 * known}, nil},
-		{"replay/new", &Replay{Known: 200_000}, &Replay{Known: 1_000_000}, nil},
+		{"replay/repeats", &Replay{Known: known, Repeat: 30 * known}, &Replay{Known: known, Repeat: 200 * known}, nil},
+		{"replay/new", &Replay{Known: 100_000}, &Replay{Known: 1_000_000}, nil},
 	}
 }
 
@@ -90,7 +102,10 @@ func pageLatencies() []Shape {
 	f := func(name string, background float64, peer bool) Shape {
 		every := 25 * time.Millisecond
 		quick, full := &Latency{background, 200, every}, &Latency{background, 1000, every}
-		if peer {
+		switch {
+		case background == 0: // the budget has no such line
+			return Shape{name, nil, full, quick}
+		case peer:
 			return Shape{name, quick, full, quick}
 		}
 		return Shape{name, quick, full, nil}
@@ -103,9 +118,11 @@ func pageLatencies() []Shape {
 }
 
 func flush(name string, p Policy, silences int) Shape {
-	f := &Flush{Alerts: 50_000, Policy: p, Silences: silences}
-	full := &Flush{Alerts: 100_000, Policy: p, Silences: silences}
-	return Shape{name, f, full, nil}
+	s := Shape{Name: name, Full: &Flush{Alerts: 100_000, Policy: p, Silences: silences}}
+	if silences > 0 || p.Inhibit > 0 {
+		s.Quick = &Flush{Alerts: 30_000, Policy: p, Silences: silences}
+	}
+	return s
 }
 
 // Prefix begins the name of each line that Print writes.

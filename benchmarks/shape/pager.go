@@ -63,13 +63,19 @@ func (p *pager) all() []page {
 	return p.pages
 }
 
+// lookAgain is how long wait lets pass without a page before it asks done again.
+const lookAgain = 500 * time.Millisecond
+
 // wait returns once done says of all pages that they are enough.
 func (p *pager) wait(ctx context.Context, within time.Duration, done func([]page) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
 	for !done(p.all()) {
 		select {
 		case <-p.came:
+		case <-again.C:
 		case <-ctx.Done():
 			return fmt.Errorf("shape: %d pages came within %s, not all: %w", len(p.all()), within, ctx.Err())
 		}

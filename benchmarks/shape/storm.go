@@ -10,7 +10,8 @@ import (
 )
 
 // Storm offers alerts as fast as they are taken, each of the distinct ones over
-// and over. All must be paged, and all must still be there after a kill -9.
+// and over. All but those that an inhibition rule hides must be paged, and all
+// must still be there after a kill -9.
 type Storm struct {
 	Alerts, Distinct int
 	Batch            int
@@ -23,6 +24,7 @@ const (
 	FirstPageLate = "first-page-late-ms" // after the group_wait of the first group
 	LastPage      = "last-page-s"        // after the storm began
 	Pages         = "pages"
+	Inhibited     = "inhibited"
 	Lost          = "lost"
 	Refused       = "refused"
 	PeakMemory    = "peak-MB"
@@ -52,10 +54,13 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	// A group tells again of all that is in it once more have joined.
 	pods, seen := map[string]bool{}, 0
 	var broken error
+	inhibited := 0
 	err = p.wait(ctx, pageTimeout, func(ps []page) bool {
-		broken = errors.Join(broken, notified(pods, ps[seen:]))
+		var err error
+		inhibited, err = r.server.Inhibited(ctx)
+		broken = errors.Join(broken, err, notified(pods, ps[seen:]))
 		seen = len(ps)
-		return broken != nil || len(pods) >= st.Distinct
+		return broken != nil || len(pods)+inhibited >= st.Distinct
 	})
 	if err := errors.Join(err, broken); err != nil {
 		return nil, err
@@ -64,7 +69,8 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	f[FirstPageLate] = millis(pages[0].at.Sub(began) - st.GroupWait)
 	f[LastPage] = pages[len(pages)-1].at.Sub(began).Seconds()
 	f[Pages] = float64(len(pages))
-	f[Lost] = float64(st.Distinct - len(pods))
+	f[Inhibited] = float64(inhibited)
+	f[Lost] = float64(st.Distinct - len(pods) - inhibited)
 	_, peak, err := r.server.Memory()
 	if err != nil {
 		return nil, err

@@ -104,9 +104,11 @@ func (s *Subject) start(ctx context.Context, dir string, p *Policy) (_ *target.S
 	if s.Peer {
 		c.Args = []string{"--config.file", file, "--storage.path", storage, "--web.listen-address", "127.0.0.1:0", "--cluster.listen-address", "", "--log.level", "info"}
 		c.Taken = `alertmanager_alerts_received_total\{.*\}`
+		c.Inhibited = `alertmanager_(?:marked_)?alerts\{state="suppressed"\}`
 	} else {
 		c.Args = []string{"serve", "--config.file", file, "--storage.path", storage, "--web.listen-address", "127.0.0.1:0"}
 		c.Taken = `winnow_ledger_deliveries_total`
+		c.Inhibited = `winnow_ledger_dispositions\{disposition="inhibited"\}`
 	}
 	server, err := target.Start(ctx, c)
 	if err != nil {

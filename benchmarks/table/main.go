@@ -1,14 +1,17 @@
 // Command table reads the output of Go benchmarks and prints one table with a
 // row for each and a column for each unit, allocations and bytes counted for an
 // alert where the benchmark says how long one took. Of several runs it shows the
-// median.
+// median. With -budget it prints what the budget allows beside what was measured,
+// and marks what is over.
 //
-// It never measures anything itself, and it fails when a benchmark has.
+// It never measures anything itself. A benchmark that has failed is a row that
+// says so, and then the command fails once all has been shown.
 package main
 
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -21,24 +24,40 @@ import (
 )
 
 func main() {
-	if err := run(os.Stdin, os.Stdout); err != nil {
+	budget := flag.Bool("budget", false, "print the budget, not all benchmarks")
+	flag.Parse()
+	if err := run(os.Stdin, os.Stdout, *budget); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
 	}
 }
 
-func run(in io.Reader, out io.Writer) error {
+func run(in io.Reader, out io.Writer, budget bool) error {
 	rs, err := read(in)
 	if err != nil {
 		return err
 	}
-	print(out, rs)
+	if budget {
+		printBudget(out, rs)
+	} else {
+		print(out, rs)
+	}
+	for _, line := range rs.failed {
+		fmt.Fprintln(out, line)
+	}
 	cpu := rs.cpu
 	if cpu == "" {
 		cpu = "unknown CPU"
 	}
-	_, err = fmt.Fprintf(out, "\n%s, %d of them, %s, load average %s. ns/alert is wall time of a shared machine; cpu-ns/alert is CPU time of all threads.\n",
+	_, err = fmt.Fprintf(out, "\n%s, %d of them, %s, load average %s. CPU is that of all threads; rates, latencies and ns/alert are wall time of a shared machine.\n",
 		cpu, runtime.NumCPU(), runtime.Version(), loadAverage())
+	if budget {
+		within, over, missing := rs.marks()
+		fmt.Fprintf(out, "bench: within=%d over=%d missing=%d failed=%d\n", within, over, missing, len(rs.failed))
+	}
+	if len(rs.failed) > 0 {
+		err = errors.Join(err, fmt.Errorf("%d benchmarks failed", len(rs.failed)))
+	}
 	return err
 }
 
@@ -55,6 +74,7 @@ func loadAverage() string {
 type results struct {
 	names  []string
 	values map[string]map[string][]float64 // by name and unit
+	failed []string                        // lines that say what has, and why
 	cpu    string
 }
 
@@ -64,7 +84,6 @@ var result = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.+)$`)
 
 func read(in io.Reader) (*results, error) {
 	rs := &results{values: map[string]map[string][]float64{}}
-	var failed []string
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		line := lines.Text()
@@ -72,7 +91,7 @@ func read(in io.Reader) (*results, error) {
 			rs.cpu = cpu
 		}
 		if strings.HasPrefix(line, "--- FAIL") || strings.HasPrefix(line, "FAIL") || strings.HasPrefix(line, "panic:") {
-			failed = append(failed, line)
+			rs.failed = append(rs.failed, line)
 		}
 		if m := result.FindStringSubmatch(line); m != nil {
 			if err := rs.add(m[1], strings.Fields(m[2])); err != nil {
@@ -83,9 +102,7 @@ func read(in io.Reader) (*results, error) {
 	switch {
 	case lines.Err() != nil:
 		return nil, lines.Err()
-	case len(failed) > 0:
-		return nil, fmt.Errorf("benchmarks failed:\n%s", strings.Join(failed, "\n"))
-	case len(rs.names) == 0:
+	case len(rs.names) == 0 && len(rs.failed) == 0:
 		return nil, errors.New("there is no benchmark in the input")
 	}
 	return rs, nil

@@ -38,6 +38,7 @@ type Server struct {
 	err     error
 	started time.Time
 	counter *regexp.Regexp // of alerts taken
+	hidden  *regexp.Regexp // of alerts that are inhibited
 }
 
 const (
@@ -57,8 +58,11 @@ type Command struct {
 
 	// Address is where it listens; said by itself where it is empty.
 	Address string
-	// Taken matches the metric, with its value, that counts alerts taken.
+	// Taken matches the metric that counts alerts taken.
 	Taken string
+	// Inhibited matches the metric that counts alerts which only an inhibition
+	// rule keeps from paging.
+	Inhibited string
 }
 
 var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\d+)`)
@@ -66,7 +70,7 @@ var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\
 // Start runs a command and waits until it says where it listens.
 func Start(ctx context.Context, c Command) (*Server, error) {
 	s := &Server{Name: c.Name, Address: c.Address, Dir: c.Dir, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{}),
-		counter: regexp.MustCompile(`(?m)^` + c.Taken + ` (\S+)$`)}
+		counter: metric(c.Taken), hidden: metric(c.Inhibited)}
 	s.cmd.Env = append(os.Environ(), c.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = nil, &s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nothing outlives a run that was broken off
@@ -152,15 +156,12 @@ func (s *Server) Get(ctx context.Context, path string) ([]byte, error) {
 	return body, nil
 }
 
-// Metric is the sum of the series of a metric whose name and labels match.
-func (s *Server) Metric(ctx context.Context, pattern string) (float64, error) {
-	re, err := regexp.Compile(`(?m)^` + pattern + ` (\S+)$`)
-	if err != nil {
-		return 0, err
-	}
-	return s.metric(ctx, re)
+// metric matches the lines of a metric, whose value is the last group.
+func metric(pattern string) *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^` + pattern + ` (\S+)$`)
 }
 
+// metric is the sum of the series that match.
 func (s *Server) metric(ctx context.Context, re *regexp.Regexp) (float64, error) {
 	body, err := s.Get(ctx, "/metrics")
 	if err != nil {
@@ -184,6 +185,12 @@ func (s *Server) metric(ctx context.Context, re *regexp.Regexp) (float64, error)
 // Taken is how many alerts the server says it has taken and dealt with.
 func (s *Server) Taken(ctx context.Context) (int, error) {
 	v, err := s.metric(ctx, s.counter)
+	return int(v), err
+}
+
+// Inhibited is how many alerts the server says an inhibition rule hides.
+func (s *Server) Inhibited(ctx context.Context) (int, error) {
+	v, err := s.metric(ctx, s.hidden)
 	return int(v), err
 }
 

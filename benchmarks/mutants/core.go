@@ -57,14 +57,14 @@ var ofTheCore = []mutant{
 		pkg:  "correlate", tests: "TestSilentSourceEndsNothing",
 	},
 	{
-		name: "counted-in-a-storm-is-told", breaks: "a critical that shares a storm's page was named in one",
+		name: "counted-in-a-storm-is-told", breaks: "what a storm only counts is not told",
 		edit: edit{"correlate/settle.go", `c.named = v.named != 0 ||`, `c.named = true ||`},
-		pkg:  "correlate", tests: "TestStorm TestEveryCriticalIsNamed TestRandomStories",
+		pkg:  "correlate", tests: "TestCountedInAStormIsNotNamed",
 	},
 	{
 		name: "critical-joins-a-storm-unseen", breaks: "a critical that joins a storm's group is named soon, however long the interval",
 		edit: edit{"correlate/storm.go", `if due := now.Add(max(StormWait, g.route.GroupWait)); g.next > due {`, `if due := now.Add(max(StormWait, g.route.GroupWait)); g.next == due {`},
-		pkg:  "correlate", tests: "TestStorm TestEveryCriticalIsNamed TestRandomStories",
+		pkg:  "correlate", tests: "TestStorm",
 	},
 	{
 		name: "max-listed-drops-criticals", breaks: "a notification without room for all new criticals is followed by others",
@@ -89,7 +89,7 @@ var ofTheCore = []mutant{
 	{
 		name: "a-number-is-explained-twice", breaks: "the first explanation of a number stands",
 		edit: edit{"dedupe/dictionary.go", `if d.words[number].ref == 0 { // the first one stands`, `if ref != 0 {`},
-		pkg:  "dedupe", tests: "TestNumbersSayWhatTheyStandFor",
+		pkg:  "dedupe", tests: "TestFirstExplanationStands",
 	},
 	{
 		name: "moved-row-counted-twice", breaks: "deliveries equal the sum of dispositions",
@@ -99,7 +99,7 @@ var ofTheCore = []mutant{
 	{
 		name: "quarantined-left-out-of-the-books", breaks: "what could not be read is accounted for",
 		edit: edit{"correlate/core.go", `Action: Delivered, Now: Quarantined, Cause: reason,`, `Action: Adjusted, Now: Quarantined, Cause: reason,`},
-		pkg:  "correlate", tests: "TestRandomStories",
+		pkg:  "internal/engine", tests: "TestQuarantinedIsInTheBooks",
 	},
 	{
 		name: "receipt-counted-each-time", breaks: "a receipt that comes twice counts once",

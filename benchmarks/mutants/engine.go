@@ -116,6 +116,11 @@ var ofTheEngine = []mutant{
 		pkg:  "internal/engine", tests: "TestLogThatLostItsEnd",
 	},
 	{
+		name: "quarantined-rest-not-counted", breaks: "the rest of a body that could not be read is accounted for",
+		edit: edit{"internal/engine/shard.go", `range max(e.Quarantine.Alerts, 1) {`, `range e.Quarantine.Alerts {`},
+		pkg:  "internal/engine", tests: "TestQuarantinedIsInTheBooks",
+	},
+	{
 		name: "gap-in-frame-counters-unnamed", breaks: "a frame that is missing is named",
 		edit: edit{"internal/engine/shard.go", `counter != s.counter+1:`, `counter < s.counter:`},
 		pkg:  "internal/engine", tests: "TestMissingFrameIsNamed",

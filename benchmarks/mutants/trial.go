@@ -130,7 +130,15 @@ func (t *trial) test(ctx context.Context, pkg string, names []string, overlay st
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "./"+pkg)...)
+	args = append(args, "./"+pkg)
+	rapid, err := t.usesRapid(pkg)
+	if err != nil {
+		return nil, err
+	}
+	if rapid {
+		args = append(args, "-rapid.nofailfile") // it would write into the tree
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = t.root
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.dir)
 	cmd.WaitDelay = 10 * time.Second
@@ -157,6 +165,21 @@ func (t *trial) test(ctx context.Context, pkg string, names []string, overlay st
 		return nil, fmt.Errorf("go test %s fails, but no test of it does: %s", pkg, tail(o.output))
 	}
 	return o, nil
+}
+
+// usesRapid reports whether tests of a package do.
+func (t *trial) usesRapid(pkg string) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(t.root, pkg, "*_test.go"))
+	for _, file := range files {
+		b, readErr := os.ReadFile(file)
+		if readErr != nil {
+			return false, readErr
+		}
+		if bytes.Contains(b, []byte(`"pgregory.net/rapid"`)) {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // read takes down what go test -json says.

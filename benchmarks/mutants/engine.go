@@ -11,6 +11,7 @@ var ofTheLog = []mutant{
 	{
 		name: "accepted-by-a-broken-store", breaks: "once the store could not write, nothing is accepted",
 		edit: edit{"internal/stream/writer.go", `err = w.s.Broken() // whatever`, `err = nil // whatever`},
+		also: []edit{{"internal/stream/mend.go", "if err := s.Broken(); err != nil {\n\t\treturn nil, err\n", "if err := s.Broken(); err != nil && s.closed {\n\t\treturn nil, err\n"}},
 		pkg:  "internal/stream", tests: "TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{

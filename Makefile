@@ -94,6 +94,14 @@ sim: ## crashes at POINTS (100000) places of the core line, on models of disk an
 	@out=$$(WINNOW_SIM_POINTS=$(POINTS) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
 	grep '^sim: ' <<<"$$out"
 
+# Of the planted bugs: a pattern for their names, and how many at a time.
+ONLY ?=
+J    ?= 1
+
+.PHONY: mutants
+mutants: ## plant bugs, those that ONLY matches, J (1) at a time: each must be found by a test; ends with a line of figures
+	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; go run ./benchmarks/mutants -only '$(ONLY)' -j '$(J)'
+
 .PHONY: demo
 demo: ## play a storm through the whole pipeline and show what it did
 	go run ./cmd/winnow demo

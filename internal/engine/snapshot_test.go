@@ -97,6 +97,20 @@ func TestSnapshotGoesOnAsBefore(t *testing.T) {
 	}
 }
 
+// TestMissingFrameIsNamed: a broker that has lost a message and closed the gap
+// in its sequence is found out by the numbers of our frames.
+func TestMissingFrameIsNamed(t *testing.T) {
+	messages := logged(t, 10)
+	s := fed(t, messages[:5])
+	for _, m := range messages[6:] { // frame 6 is gone
+		m.Seq--
+		s.Apply(&m)
+	}
+	if got := fmt.Sprint(s.Faults()); got != "[log message 6: it is frame 7 after frame 5]" {
+		t.Errorf("faults %s", got)
+	}
+}
+
 // TestReplayKnowsNothingOfThePresentPolicy: sources that only the present
 // configuration watches were watched from the beginning of a replay, which made
 // them silent where they had not been.

@@ -131,7 +131,7 @@ func (e *Engine) schedule(due *time.Timer) {
 		return
 	}
 	wait := time.Until(at.Std())
-	due.Reset(max(wait, tickSpacing/50))
+	due.Reset(max(wait, 0))
 }
 
 // step applies one message and commits what it decided.

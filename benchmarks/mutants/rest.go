@@ -104,12 +104,12 @@ var ofTheSinks = []mutant{
 var ofTheNode = []mutant{
 	{
 		name: "guard-ignores-the-pending-time", breaks: "a page that is pending for too long is made by the guard",
-		edit: edit{"internal/guard/guard.go", `!due.Before(now) {`, `!due.IsZero() {`},
+		edit: edit{"internal/guard/bypass.go", `if by.Before(now) {`, `if by.IsZero() {`},
 		pkg:  "internal/guard", tests: "TestPagesWhatIsPendingForTooLong",
 	},
 	{
 		name: "guard-pages-what-is-pending", breaks: "the guard is quiet while a page is on its way",
-		edit: edit{"internal/guard/guard.go", `!due.Before(now) {`, `due.Before(now) {`},
+		edit: edit{"internal/guard/bypass.go", `if by.Before(now) {`, `if by.After(now) {`},
 		pkg:  "internal/guard", tests: "TestIsQuietAboutWhatIsDecided",
 	},
 	{
@@ -119,7 +119,7 @@ var ofTheNode = []mutant{
 	},
 	{
 		name: "guard-forgets-what-nobody-took", breaks: "the guard goes on trying until somebody hears",
-		edit: edit{"internal/guard/page.go", "if len(reached) == 0 {\n", "if len(reached) > maxSending {\n"},
+		edit: edit{"internal/guard/page.go", `if reached > 0 && left == 0 &&`, `if left == 0 &&`},
 		pkg:  "internal/guard", tests: "TestGoesOnTryingUntilSomebodyHears",
 	},
 	{
@@ -134,7 +134,7 @@ var ofTheNode = []mutant{
 	},
 	{
 		name: "handed-on-to-nobody-answered-2xx", breaks: "past a full log, 2xx means that somebody has it",
-		edit: edit{"internal/node/forward.go", `all = f.page(ctx, b, a) && all`, `_ = f.page(ctx, b, a)`},
+		edit: edit{"internal/node/forward.go", `all = f.keep(b, &b.Alerts[i], reached[i], errs[i]) && all`, `_ = f.keep(b, &b.Alerts[i], reached[i], errs[i])`},
 		pkg:  "internal/node", tests: "TestFullLogHandsCriticalsOn",
 	},
 	{

@@ -528,3 +528,25 @@ func TestPendingKnowsWhenItsPageIsDue(t *testing.T) {
 	f(`1s fire alertname=A severity=critical
 	   20s policy other`, "2m1s 50s")
 }
+
+// TestCauseIsOfTheDispositionItStandsWith: an alert that was silenced in one
+// group, and then in another reached nobody, was said to be silenced by that
+// other group's receiver.
+func TestCauseIsOfTheDispositionItStandsWith(t *testing.T) {
+	p := basic(func(p *Policy) {
+		p.Route.Routes = []Route{child("{}/a/0", "oncall", true, "alertname=A"), child("{}/a/1", "nobody", false, "alertname=A")}
+		p.Route.Routes[1].GroupWait = 2 * time.Minute
+	})
+	w := newWorld(t, map[string]*Policy{"": p})
+	w.run(`0s silence s1 1m alertname=A
+	       1s fire alertname=A
+	       3m wait`)
+	for _, r := range w.rows {
+		if r.Action == Moved && r.Now == Silenced && r.Cause != "" && r.Cause != "s1" {
+			t.Errorf("silenced by %q", r.Cause)
+		}
+	}
+	if got := w.dispositions(); got != "silenced=1" {
+		t.Errorf("accounts: %s", got)
+	}
+}

@@ -311,7 +311,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 			m.disposition, v.cause = Grouped, g.route.Receiver
 		}
 		if m.disposition != was {
-			c.settle(out, t, m.ref, v.cause)
+			c.settle(out, t, m.ref, m.disposition, v.cause)
 		}
 	}
 }
@@ -345,8 +345,9 @@ func (c *Core) pageTrigger(g *group) int {
 	return first
 }
 
-// settle moves an onset to the best of what its groups made of it.
-func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
+// settle moves an onset to the best of what its groups made of it. The cause is
+// that of one group's disposition, and is named only if that is the best.
+func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, d Disposition, cause string) {
 	l := &c.live[ref]
 	best := l.settled
 	c.eachSeat(ref, func(s *seat) {
@@ -354,6 +355,9 @@ func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
 			best = d
 		}
 	})
+	if best != d {
+		cause = ""
+	}
 	if best != l.disposition {
 		c.move(out, t, ref, best, cause)
 	}
@@ -421,7 +425,7 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 		l.more = slices.DeleteFunc(l.more, func(s seat) bool { return s.group == g })
 	}
 	if !last {
-		c.settle(out, t, m.ref, "")
+		c.settle(out, t, m.ref, NoDisposition, "")
 	}
 }
 

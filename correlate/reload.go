@@ -97,7 +97,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 			l.settled = old.disposition
 		}
 	}
-	c.settle(out, now, ref, "")
+	c.settle(out, now, ref, NoDisposition, "")
 	if due := l.due(); l.disposition == Pending && !l.ended && wasDue != 0 && due != wasDue {
 		c.move(out, now, ref, Pending, "") // as it was, at another time
 	}
@@ -151,7 +151,7 @@ func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
 			l := &c.live[m.ref]
 			l.more = append(l.more, seat{heir, int32(len(heir.members))})
 			heir.members = append(heir.members, m)
-			c.settle(out, now, m.ref, "")
+			c.settle(out, now, m.ref, NoDisposition, "")
 		}
 	}
 	if heir != g {

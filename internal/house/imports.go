@@ -11,7 +11,7 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ web ◀ node ◀ sim, demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ web ◀ node ◀ demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
@@ -38,7 +38,7 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/web", all},
 	{"internal/node", all + " internal/web"},                  // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"}, // tests only
-	{"internal/sim", all + " internal/web internal/node"},
+	{"internal/sim", "alert correlate internal/frame internal/stream internal/engine"}, // tests only
 	{"internal/demo", all + " internal/web internal/node"},
 
 	{"cmd/...", "..."},

@@ -98,8 +98,13 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 		}
 	}
 	c.settle(out, now, ref, NoDisposition, "")
-	if due := l.due(); l.disposition == Pending && !l.ended && wasDue != 0 && due != wasDue {
-		c.move(out, now, ref, Pending, "") // as it was, at another time
+	c.dueAnew(out, now, ref, wasDue)
+}
+
+// dueAnew says so when a pending alert is due at another time than it was.
+func (c *Core) dueAnew(out *Output, now alert.Time, ref dedupe.Ref, was alert.Time) {
+	if l := &c.live[ref]; l.disposition == Pending && !l.ended && was != 0 && l.due() != was {
+		c.move(out, now, ref, Pending, "")
 	}
 }
 
@@ -149,9 +154,11 @@ func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
 	for _, m := range guests {
 		if m.believed() && !c.seated(m.ref, heir) {
 			l := &c.live[m.ref]
+			wasDue := l.due()
 			l.more = append(l.more, seat{heir, int32(len(heir.members))})
 			heir.members = append(heir.members, m)
 			c.settle(out, now, m.ref, NoDisposition, "")
+			c.dueAnew(out, now, m.ref, wasDue)
 		}
 	}
 	if heir != g {

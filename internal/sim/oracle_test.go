@@ -370,7 +370,10 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 			if e.outcome == correlate.Skipped && e.n.Incident == r.Incident && e.n.At >= r.At {
 				return true // all that was to be said was over before anybody took it
 			}
-			return e.n.At >= r.At && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
+			// One that fired again, before its receiver heard that it had ended,
+			// stands in what was said before.
+			before := r.Now == correlate.Grouped && e.n.Incident == r.Incident
+			return (before || e.n.At >= r.At) && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
 		}) {
 			fail("no provider was asked to tell anybody")
 		}

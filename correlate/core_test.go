@@ -550,3 +550,24 @@ func TestCauseIsOfTheDispositionItStandsWith(t *testing.T) {
 		t.Errorf("accounts: %s", got)
 	}
 }
+
+// TestRouteLedAwayAndBackPagesNobodyAgain: a route that a reload led to another
+// receiver, and the next one back, opened a second group beside the one that its
+// first receiver still had open, and paged there again under another key.
+func TestRouteLedAwayAndBackPagesNobodyAgain(t *testing.T) {
+	to := func(receiver string) *Policy {
+		return basic(func(p *Policy) { p.Route.Routes = []Route{child("{}/a/0", receiver, false, "team=a")} })
+	}
+	w := newWorld(t, map[string]*Policy{"": to("oncall"), "away": to("chat"), "back": to("oncall")})
+	w.run(`0s fire alertname=A
+	       1s fire alertname=A team=a
+	       1m policy away
+	       2m policy back
+	       20m wait`)
+	want := trimLines(`30s page oncall A
+		31s page oncall A
+		1m0s page chat A`)
+	if got := strings.Join(w.log, "\n"); got != want {
+		t.Errorf("notified:\n%s\nwant:\n%s", got, want)
+	}
+}

@@ -35,15 +35,17 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	return nil
 }
 
-// heirs finds, by its key or by its receiver and labels, the group whose place a new one takes.
+// heirs finds the group whose place a new one takes: by its key, by what the
+// provider knows it by, or by its receiver and labels.
 type heirs struct {
 	byKey      map[string]*group
+	byProvider map[uint64]*group
 	byReceiver map[string]*group
 }
 
 // retire takes all groups out of service, to be taken over.
 func (c *Core) retire(old []*group) heirs {
-	h := heirs{map[string]*group{}, map[string]*group{}}
+	h := heirs{map[string]*group{}, map[uint64]*group{}, map[string]*group{}}
 	for _, g := range old {
 		if g == nil {
 			continue
@@ -52,6 +54,7 @@ func (c *Core) retire(old []*group) heirs {
 			h.byKey[g.key] = g
 		}
 		g.retired = true
+		h.byProvider[g.providerHash()] = g
 		if k := receiverKey(g.route.Receiver, g.labels); h.byReceiver[k] == nil {
 			h.byReceiver[k] = g
 		}
@@ -117,10 +120,15 @@ func (c *Core) takeOver(r *route, h heirs) {
 		return
 	}
 	old := h.byKey[string(c.key)]
-	if old == nil || old.successor != nil {
+	fits := func() bool { return old != nil && old.successor == nil && old.route.Receiver == r.Receiver }
+	if !fits() { // one that was led elsewhere and back is known to its provider still
+		own := group{route: r, labels: c.lsB}
+		old = h.byProvider[own.providerHash()]
+	}
+	if !fits() {
 		old = h.byReceiver[receiverKey(r.Receiver, c.lsB)]
 	}
-	if old == nil || old.successor != nil || old.route.Receiver != r.Receiver {
+	if !fits() {
 		return
 	}
 	g := &group{

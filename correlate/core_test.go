@@ -571,3 +571,43 @@ func TestRouteLedAwayAndBackPagesNobodyAgain(t *testing.T) {
 		t.Errorf("notified:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+// TestWatchingASourceSwallowsNothing: a reload that began to watch a source which
+// had been quiet for long took it for silent since then, so that what had ended
+// meanwhile fired for ever, in no group; when it fired again nobody heard.
+func TestWatchingASourceSwallowsNothing(t *testing.T) {
+	watch := func(after time.Duration) *Policy {
+		return basic(func(p *Policy) {
+			p.ResolveTimeout = 10 * time.Minute
+			if after > 0 {
+				p.Sources = []Source{{Name: "test", SilentAfter: after}}
+			}
+		})
+	}
+	w := newWorld(t, map[string]*Policy{"": watch(time.Hour), "not": watch(0), "soon": watch(4 * time.Minute)})
+	w.core.Heard(&w.out, epoch, "test")
+	w.out.Reset()
+	for i, deed := range []string{"fire alertname=A", "policy not", "policy soon", "fire alertname=A", "wait"} {
+		now := epoch.Add([]time.Duration{0, time.Minute, 20 * time.Minute, 21 * time.Minute, 22 * time.Minute}[i])
+		verb, rest, _ := strings.Cut(deed, " ")
+		w.core.Advance(&w.out, now)
+		switch verb {
+		case "fire":
+			a := labelled(rest)
+			w.core.Heard(&w.out, now, "test")
+			w.core.Observe(&w.out, now, "test", 0, &a)
+		case "policy":
+			if err := w.core.SetPolicy(&w.out, now, w.policies[rest]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.core.Advance(&w.out, now)
+		w.drain()
+	}
+	want := trimLines(`30s page oncall A
+		10m30s resolve oncall -A
+		21m30s page oncall A`)
+	if got := strings.Join(w.log, "\n"); got != want {
+		t.Errorf("notified:\n%s\nwant:\n%s", got, want)
+	}
+}

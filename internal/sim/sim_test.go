@@ -75,6 +75,9 @@ func (x *explorer) reference(st *story) (places []place, known map[uint64]uint64
 	w.watch = func(m moment) { places = append(places, place{m, w.keep()}) }
 	w.applied = func(seq uint64) { known[seq] = w.sum() }
 	at, err := cutting(w.run)
+	if err != nil && x.only {
+		x.t.Log(w.trace())
+	}
 	if err == nil && at == nil {
 		for _, r := range w.outbox {
 			for i := range r.commit.Outputs {

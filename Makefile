@@ -88,10 +88,11 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	echo "fuzz: targets=$$found each=$(FUZZTIME)"
 
 POINTS ?= 100000
+FIRST  ?= 1
 
 .PHONY: sim
-sim: ## crashes at POINTS (100000) places of the core line, on models of disk and providers; ends with a line of figures
-	@out=$$(WINNOW_SIM_POINTS=$(POINTS) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
+sim: ## crashes at POINTS (100000) places of the core line, in stories from seed FIRST (1) on; ends with a line of figures
+	@out=$$(WINNOW_SIM_POINTS=$(POINTS) WINNOW_SIM_FIRST=$(FIRST) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
 	grep '^sim: ' <<<"$$out"
 
 # Of the planted bugs: a pattern for their names, and how many at a time.

@@ -22,7 +22,7 @@ func (c *Core) Bypass(out *Output, now alert.Time, f alert.Fingerprint, receiver
 			}
 		})
 		if heard {
-			c.settle(out, now, ref, receiver)
+			c.settle(out, now, ref, Paged, receiver)
 		}
 	}
 }

@@ -369,7 +369,7 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 		l.beside.more = slices.DeleteFunc(l.beside.more, func(s seat) bool { return s.group == g })
 	}
 	if !last {
-		c.settle(out, t, m.ref, "")
+		c.settle(out, t, m.ref, NoDisposition, "")
 	}
 }
 

@@ -34,11 +34,11 @@ type event struct {
 
 // outcome is what became of the tests of a package.
 type outcome struct {
-	passed  map[string]bool
-	failed  string        // the first test that failed
-	after   time.Duration // when it did
-	said    string        // the first line of what it said
-	output  []byte        // all that was written, for a list that is at fault
+	passed map[string]bool
+	failed string        // the first test that failed
+	after  time.Duration // when it did
+	said   string        // the first line of what it said
+	output []byte        // all that was written, for a list that is at fault
 }
 
 // asItStands holds that every test that is to find something passes with the

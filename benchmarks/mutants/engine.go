@@ -58,7 +58,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "partial-commit-forgotten", breaks: "of a message committed in parts each part is written once",
-		edit: edit{"internal/engine/owner.go", `done := o.committed.partial`, `done := 0`},
+		edit: edit{"internal/engine/owner.go", `partial: last.Partial}`, `partial: 0 * last.Partial}`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{

@@ -51,13 +51,14 @@ var ofTheEngine = []mutant{
 		pkg:  "internal/engine", tests: "TestZombieIsFenced",
 	},
 	{
-		name: "committed-twice", breaks: "what an earlier life has committed is not decided again",
-		edit: edit{"internal/engine/owner.go", `seq <= o.committed.input {`, `seq < o.committed.input {`},
-		pkg:  "internal/sim", tests: "TestCrashPoints",
+		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",
+		edit: edit{"internal/engine/owner.go", `seq <= o.committed.input {`, `seq == 0 {`},
+		also: []edit{{"internal/engine/owner.go", `by > r.resumed || r.undelivered`, `by > 0 || r.undelivered`}},
+		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice",
 	},
 	{
 		name: "partial-commit-forgotten", breaks: "of a message committed in parts each part is written once",
-		edit: edit{"internal/engine/owner.go", `done := o.committed.partial`, `done := 0`},
+		edit: edit{"internal/engine/owner.go", `partial: last.Partial}`, `partial: 0 * last.Partial}`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{

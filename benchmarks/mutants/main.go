@@ -10,6 +10,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -71,6 +72,9 @@ func run(ctx context.Context, only string, jobs int, limit time.Duration) error 
 		return err
 	}
 	found := t.plantAll(ctx, picked, jobs)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	missed := len(picked) - found
 	fmt.Printf("mutants: planted=%d found=%d missed=%d seconds=%.0f\n", len(picked), found, missed, time.Since(began).Seconds())
 	if missed > 0 {
@@ -91,6 +95,9 @@ func (t *trial) plantAll(ctx context.Context, list []mutant, jobs int) (found in
 			by, took, err := t.plant(ctx, &list[i])
 			mu.Lock()
 			defer mu.Unlock()
+			if ctx.Err() != nil {
+				return
+			}
 			if err != nil {
 				fmt.Printf("MISSED %-44s %6.1fs  %s: %v\n", list[i].name, took.Seconds(), list[i].breaks, err)
 				return

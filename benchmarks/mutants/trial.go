@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -33,12 +34,11 @@ type event struct {
 
 // outcome is what became of the tests of a package.
 type outcome struct {
-	passed  map[string]bool
-	failed  string        // the first test that failed
-	after   time.Duration // when it did
-	said    string        // the first line of what it said
-	limited bool          // ended at its time limit
-	output  []byte        // all that was written, for a list that is at fault
+	passed map[string]bool
+	failed string        // the first test that failed
+	after  time.Duration // when it did
+	said   string        // the first line of what it said
+	output []byte        // all that was written, for a list that is at fault
 }
 
 // asItStands holds that every test that is to find something passes with the
@@ -86,8 +86,6 @@ func (t *trial) plant(ctx context.Context, m *mutant) (by string, took time.Dura
 	switch {
 	case err != nil:
 		return "", took, err
-	case o.limited:
-		return "", took, fmt.Errorf("its tests did not end within %s", t.limit)
 	case o.failed == "" && len(o.passed) == 0:
 		return "", took, fmt.Errorf("no test has run: %s", tail(o.output))
 	case o.failed == "":
@@ -124,7 +122,7 @@ func (t *trial) overlay(m *mutant) (string, error) {
 
 // test runs tests of a package.
 func (t *trial) test(ctx context.Context, pkg string, names []string, overlay string, limit time.Duration) (*outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit+time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its tests did not end within %s", limit))
 	defer cancel()
 	args := []string{"test", "-json", "-count=1", "-vet=off", "-failfast", "-timeout", limit.String(), "-run", "^(" + strings.Join(names, "|") + ")$"}
 	if overlay != "" {
@@ -141,6 +139,9 @@ func (t *trial) test(ctx context.Context, pkg string, names []string, overlay st
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = t.root
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.dir)
+	// The test's own process would outlive the one that started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -156,12 +157,12 @@ func (t *trial) test(ctx context.Context, pkg string, names []string, overlay st
 	err = cmd.Wait()
 	o.output = append(o.output, errs.Bytes()...)
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("go test %s: %w", pkg, ctx.Err())
+		return nil, fmt.Errorf("go test %s: %w", pkg, context.Cause(ctx))
 	}
 	if failed := new(exec.ExitError); err != nil && !errors.As(err, &failed) {
 		return nil, fmt.Errorf("go test %s: %w", pkg, err)
 	}
-	if err != nil && o.failed == "" && !o.limited {
+	if err != nil && o.failed == "" {
 		return nil, fmt.Errorf("go test %s fails, but no test of it does: %s", pkg, tail(o.output))
 	}
 	return o, nil
@@ -201,7 +202,6 @@ func read(r io.Reader, began time.Time) *outcome {
 		switch {
 		case e.Action == "output" || e.Action == "build-output":
 			o.output = append(o.output, e.Output...)
-			o.limited = o.limited || strings.HasPrefix(e.Output, "panic: test timed out")
 			if text := words(e.Output); text != "" && said[name] == "" {
 				said[name] = text
 			}

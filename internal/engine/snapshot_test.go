@@ -282,6 +282,7 @@ func TestLogThatLostItsEnd(t *testing.T) {
 			l.post(alert.Firing, fmt.Sprint(i))
 			time.Sleep(10 * time.Second)
 		}
+		reached := l.engine.Stats().Applied.Load()
 		l.end()
 		// The broker comes back with an empty log; we remember.
 		kept := t.TempDir()
@@ -291,6 +292,9 @@ func TestLogThatLostItsEnd(t *testing.T) {
 		l = beginIn(t, kept)
 		if n := l.engine.Stats().Faults.Load(); n == 0 {
 			t.Error("nobody noticed that the log has lost its end")
+		}
+		if n := l.engine.Stats().Applied.Load(); n < reached {
+			t.Errorf("the log goes on at message %d: up to %d all numbers stand for what was decided", n, reached)
 		}
 		known := l.engine.Stats().Faults.Load()
 		l.post(alert.Resolved, "0")

@@ -59,22 +59,25 @@ hostile: ## what nobody should send, through every door and every sink
 	@out=$$(go test -count=1 -v ./internal/hostile) || { echo "$$out"; exit 1; }; \
 	grep '^hostile: ' <<<"$$out"
 
+# N as it was given, or what the target does by itself.
+count = $(if $(filter file,$(origin N)),$(1),$(N))
+
 # Stores of bubbles live in memory where there is room for that.
 BUBBLES = tmp=$$(mktemp -d -p "$$( [ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}" )"); trap 'rm -rf "$$tmp"' EXIT; \
 	export TMPDIR=$$tmp; run() { go test -count=1 -timeout 60m -v -run "$$1" ./internal/node >$$tmp/out || { cat $$tmp/out; exit 1; }; grep "^$$2: " $$tmp/out; }
 
 .PHONY: bubble
-bubble: ## N (2000) stories of the whole node, crashed between any two steps of the engine
-	@$(BUBBLES); WINNOW_BUBBLE=$(or $(N),2000) run '^TestBubble$$' bubble
+bubble: ## N (200) stories of the whole node, crashed between any two steps of the engine
+	@$(BUBBLES); WINNOW_BUBBLE=$(call count,200) run '^TestBubble$$' bubble
 
 .PHONY: powercut
 powercut: ## N (1000) stores as a loss of power leaves them
 	@go test -count=1 -run '^TestAcknowledgedIsSynced$$' ./internal/node >/dev/null; \
-	$(BUBBLES); WINNOW_POWERCUT=$(or $(N),1000) run '^TestPowerCut$$' powercut
+	$(BUBBLES); WINNOW_POWERCUT=$(call count,1000) run '^TestPowerCut$$' powercut
 
 .PHONY: bitrot
 bitrot: ## N (200) damages to files of stores, each named and no open critical forgotten
-	@$(BUBBLES); WINNOW_BITROT=$(or $(N),200) run '^TestBitRot$$' bitrot
+	@$(BUBBLES); WINNOW_BITROT=$(call count,200) run '^TestBitRot$$' bitrot
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)

@@ -59,22 +59,25 @@ hostile: ## what nobody should send, through every door and every sink
 	@out=$$(go test -count=1 -v ./internal/hostile) || { echo "$$out"; exit 1; }; \
 	grep '^hostile: ' <<<"$$out"
 
+# N as it was given, or what the target does by itself.
+count = $(if $(filter file,$(origin N)),$(1),$(N))
+
 # Stores of bubbles live in memory where there is room for that.
 BUBBLES = tmp=$$(mktemp -d -p "$$( [ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}" )"); trap 'rm -rf "$$tmp"' EXIT; \
 	export TMPDIR=$$tmp; run() { go test -count=1 -timeout 60m -v -run "$$1" ./internal/node >$$tmp/out || { cat $$tmp/out; exit 1; }; grep "^$$2: " $$tmp/out; }
 
 .PHONY: bubble
-bubble: ## N (2000) stories of the whole node, crashed between any two steps of the engine
-	@$(BUBBLES); WINNOW_BUBBLE=$(or $(N),2000) run '^TestBubble$$' bubble
+bubble: ## N (200) stories of the whole node, crashed between any two steps of the engine
+	@$(BUBBLES); WINNOW_BUBBLE=$(call count,200) run '^TestBubble$$' bubble
 
 .PHONY: powercut
 powercut: ## N (1000) stores as a loss of power leaves them
 	@go test -count=1 -run '^TestAcknowledgedIsSynced$$' ./internal/node >/dev/null; \
-	$(BUBBLES); WINNOW_POWERCUT=$(or $(N),1000) run '^TestPowerCut$$' powercut
+	$(BUBBLES); WINNOW_POWERCUT=$(call count,1000) run '^TestPowerCut$$' powercut
 
 .PHONY: bitrot
 bitrot: ## N (200) damages to files of stores, each named and no open critical forgotten
-	@$(BUBBLES); WINNOW_BITROT=$(or $(N),200) run '^TestBitRot$$' bitrot
+	@$(BUBBLES); WINNOW_BITROT=$(call count,200) run '^TestBitRot$$' bitrot
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)
@@ -88,11 +91,20 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	echo "fuzz: targets=$$found each=$(FUZZTIME)"
 
 POINTS ?= 100000
+FIRST  ?= 1
 
 .PHONY: sim
-sim: ## crashes at POINTS (100000) places of the core line, on models of disk and providers; ends with a line of figures
-	@out=$$(WINNOW_SIM_POINTS=$(POINTS) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
+sim: ## crashes at POINTS (100000) places of the core line, in stories from seed FIRST (1) on; ends with a line of figures
+	@out=$$(WINNOW_SIM_POINTS=$(POINTS) WINNOW_SIM_FIRST=$(FIRST) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
 	grep '^sim: ' <<<"$$out"
+
+# Of the planted bugs: a pattern for their names, and how many at a time.
+ONLY ?=
+J    ?= 1
+
+.PHONY: mutants
+mutants: ## plant bugs, those that ONLY matches, J (1) at a time: each must be found by a test; ends with a line of figures
+	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; go run ./benchmarks/mutants -only '$(ONLY)' -j '$(J)'
 
 .PHONY: demo
 demo: ## play a storm through the whole pipeline and show what it did

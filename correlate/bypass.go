@@ -12,6 +12,7 @@ import (
 // the incident that stands, unless a resolve that was decided before, and
 // delivered after, has closed that one.
 func (c *Core) Bypass(out *Output, now alert.Time, f alert.Fingerprint, receiver string) {
+	out.Rows = append(out.Rows, Row{At: now, Seq: c.seq, Action: PagedRaw, Fingerprint: f, Cause: receiver})
 	for _, ref := range c.table.Lookup(nil, f) {
 		heard := false
 		c.eachSeat(ref, func(s *seat) {
@@ -21,7 +22,7 @@ func (c *Core) Bypass(out *Output, now alert.Time, f alert.Fingerprint, receiver
 			}
 		})
 		if heard {
-			c.settle(out, now, ref, receiver)
+			c.settle(out, now, ref, Paged, receiver)
 		}
 	}
 }
@@ -100,4 +101,52 @@ func notified(n *Notification, seq uint64) Row {
 		At: n.At, Seq: seq, Action: Notified, Kind: n.Kind, Reason: n.Reason, Severity: n.Severity,
 		Incident: n.Incident, Revision: n.Revision, Cause: n.Receiver,
 	}
+}
+
+// Alias is a group that its provider knows by another key than the one that its
+// route and labels make.
+type Alias struct {
+	Group string // its route's ID, a colon and its labels
+	Key   string // what the keys of its pages begin with; empty once it is gone
+}
+
+func (g *group) aliased() Alias { return Alias{g.route.ID + ":" + g.labels.String(), g.alias} }
+
+// EachAlias visits the groups that have one and that alerts can join.
+func (c *Core) EachAlias(each func(group, key string)) {
+	for _, g := range c.groups {
+		if g != nil && !g.retired && g.alias != "" {
+			a := g.aliased()
+			each(a.Group, a.Key)
+		}
+	}
+}
+
+// Stands reports whether an open group of a receiver has been paged under a key,
+// so that its end will be told under it, and whether an alert is one of those
+// that its receiver believes to fire there.
+func (c *Core) Stands(receiver, key string, f alert.Fingerprint) (stands, member bool) {
+	for _, ref := range c.table.Lookup(nil, f) {
+		c.eachSeat(ref, func(s *seat) {
+			member = member || s.group.route.Receiver == receiver && s.group.members[s.member].believed() && s.group.pagedUnder(key)
+		})
+	}
+	if member {
+		return true, true
+	}
+	for _, g := range c.groups {
+		if g != nil && g.route.Receiver == receiver && g.pagedUnder(key) {
+			return true, false
+		}
+	}
+	return false, false
+}
+
+func (g *group) pagedUnder(key string) bool {
+	for _, k := range g.keys() {
+		if k == key {
+			return true
+		}
+	}
+	return false
 }

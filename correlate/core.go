@@ -17,6 +17,7 @@ const ForgetAfter = time.Hour
 type Output struct {
 	Rows          []Row
 	Notifications []Notification
+	Aliases       []Alias // of groups that were opened or closed
 
 	// Repeats are deliveries that changed nothing, counted: they have no Row.
 	Repeats []Tally
@@ -34,6 +35,7 @@ func (o *Output) Reset() {
 	clear(o.Notifications)
 	o.Notifications = o.Notifications[:0]
 	o.Repeats = o.Repeats[:0]
+	o.Aliases = o.Aliases[:0]
 }
 
 func (o *Output) repeat(dim uint32) {

@@ -528,3 +528,86 @@ func TestPendingKnowsWhenItsPageIsDue(t *testing.T) {
 	f(`1s fire alertname=A severity=critical
 	   20s policy other`, "2m1s 50s")
 }
+
+// TestCauseIsOfTheDispositionItStandsWith: an alert that was silenced in one
+// group, and then in another reached nobody, was said to be silenced by that
+// other group's receiver.
+func TestCauseIsOfTheDispositionItStandsWith(t *testing.T) {
+	p := basic(func(p *Policy) {
+		p.Route.Routes = []Route{child("{}/a/0", "oncall", true, "alertname=A"), child("{}/a/1", "nobody", false, "alertname=A")}
+		p.Route.Routes[1].GroupWait = 2 * time.Minute
+	})
+	w := newWorld(t, map[string]*Policy{"": p})
+	w.run(`0s silence s1 1m alertname=A
+	       1s fire alertname=A
+	       3m wait`)
+	for _, r := range w.rows {
+		if r.Action == Moved && r.Now == Silenced && r.Cause != "" && r.Cause != "s1" {
+			t.Errorf("silenced by %q", r.Cause)
+		}
+	}
+	if got := w.dispositions(); got != "silenced=1" {
+		t.Errorf("accounts: %s", got)
+	}
+}
+
+// TestRouteLedAwayAndBackPagesNobodyAgain: a route that a reload led to another
+// receiver, and the next one back, opened a second group beside the one that its
+// first receiver still had open, and paged there again under another key.
+func TestRouteLedAwayAndBackPagesNobodyAgain(t *testing.T) {
+	to := func(receiver string) *Policy {
+		return basic(func(p *Policy) { p.Route.Routes = []Route{child("{}/a/0", receiver, false, "team=a")} })
+	}
+	w := newWorld(t, map[string]*Policy{"": to("oncall"), "away": to("chat"), "back": to("oncall")})
+	w.run(`0s fire alertname=A
+	       1s fire alertname=A team=a
+	       1m policy away
+	       2m policy back
+	       20m wait`)
+	want := trimLines(`30s page oncall A
+		31s page oncall A
+		1m0s page chat A`)
+	if got := strings.Join(w.log, "\n"); got != want {
+		t.Errorf("notified:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestWatchingASourceSwallowsNothing: a reload that began to watch a source which
+// had been quiet for long took it for silent since then, so that what had ended
+// meanwhile fired for ever, in no group; when it fired again nobody heard.
+func TestWatchingASourceSwallowsNothing(t *testing.T) {
+	watch := func(after time.Duration) *Policy {
+		return basic(func(p *Policy) {
+			p.ResolveTimeout = 10 * time.Minute
+			if after > 0 {
+				p.Sources = []Source{{Name: "test", SilentAfter: after}}
+			}
+		})
+	}
+	w := newWorld(t, map[string]*Policy{"": watch(time.Hour), "not": watch(0), "soon": watch(4 * time.Minute)})
+	w.core.Heard(&w.out, epoch, "test")
+	w.out.Reset()
+	for i, deed := range []string{"fire alertname=A", "policy not", "policy soon", "fire alertname=A", "wait"} {
+		now := epoch.Add([]time.Duration{0, time.Minute, 20 * time.Minute, 21 * time.Minute, 22 * time.Minute}[i])
+		verb, rest, _ := strings.Cut(deed, " ")
+		w.core.Advance(&w.out, now)
+		switch verb {
+		case "fire":
+			a := labelled(rest)
+			w.core.Heard(&w.out, now, "test")
+			w.core.Observe(&w.out, now, "test", 0, &a)
+		case "policy":
+			if err := w.core.SetPolicy(&w.out, now, w.policies[rest]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.core.Advance(&w.out, now)
+		w.drain()
+	}
+	want := trimLines(`30s page oncall A
+		10m30s resolve oncall -A
+		21m30s page oncall A`)
+	if got := strings.Join(w.log, "\n"); got != want {
+		t.Errorf("notified:\n%s\nwant:\n%s", got, want)
+	}
+}

@@ -56,11 +56,12 @@ const (
 	SourceSilent                      // a source has sent nothing for Delay; Cause names it
 	SourceHeard                       // it has again
 	Stepped                           // Winnow went to level Revision of its ladder at Until, because of Cause
+	PagedRaw                          // an alert was paged past the core, at receiver Cause
 )
 
 var actionNames = [...]string{
 	"", "delivered", "moved", "ended", "incident_opened", "incident_closed", "notified", "receipt", "adjusted",
-	"source_silent", "source_heard", "stepped",
+	"source_silent", "source_heard", "stepped", "paged_raw",
 }
 
 func (a Action) String() string { return actionNames[min(int(a), len(actionNames)-1)] }

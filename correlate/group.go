@@ -122,6 +122,7 @@ func (c *Core) open(out *Output, now alert.Time, g *group, ref dedupe.Ref) *grou
 	g.openedAt, g.incident = now, c.incidents
 	if c.inUse[g.providerHash()] > 0 { // a sibling route, or a group that outlived its route
 		g.alias = g.providerKey() + "~" + IncidentName(g.incident)
+		out.Aliases = append(out.Aliases, g.aliased())
 	}
 	c.inUse[g.providerHash()]++
 	c.index[g.key] = g
@@ -368,7 +369,7 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 		l.beside.more = slices.DeleteFunc(l.beside.more, func(s seat) bool { return s.group == g })
 	}
 	if !last {
-		c.settle(out, t, m.ref, "")
+		c.settle(out, t, m.ref, NoDisposition, "")
 	}
 }
 
@@ -390,6 +391,9 @@ func (c *Core) close(out *Output, g *group, t alert.Time) {
 		At: t, Seq: c.seq, Action: IncidentClosed, Incident: g.incident, Revision: g.revision,
 		Severity: g.pagedSeverity, Cause: g.route.Receiver,
 	})
+	if g.alias != "" && !g.retired {
+		out.Aliases = append(out.Aliases, Alias{Group: g.aliased().Group})
+	}
 	c.remove(g)
 }
 

@@ -36,15 +36,17 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	return nil
 }
 
-// heirs finds, by its key or by its receiver and labels, the group whose place a new one takes.
+// heirs finds the group whose place a new one takes: by its key, by what the
+// provider knows it by, or by its receiver and labels.
 type heirs struct {
 	byKey      map[string]*group
+	byProvider map[uint64]*group
 	byReceiver map[string]*group
 }
 
 // retire takes all groups out of service, to be taken over.
 func (c *Core) retire(old []*group) heirs {
-	h := heirs{map[string]*group{}, map[string]*group{}}
+	h := heirs{map[string]*group{}, map[uint64]*group{}, map[string]*group{}}
 	for _, g := range old {
 		if g == nil {
 			continue
@@ -56,6 +58,7 @@ func (c *Core) retire(old []*group) heirs {
 		if g.storm != 0 {
 			continue // its alerts know it
 		}
+		h.byProvider[g.providerHash()] = g
 		if k := receiverKey(g.route.Receiver, g.labels); h.byReceiver[k] == nil {
 			h.byReceiver[k] = g
 		}
@@ -108,9 +111,14 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 			l.settled = old.disposition
 		}
 	}
-	c.settle(out, now, ref, "")
-	if due := l.due(); l.disposition == Pending && !l.ended && wasDue != 0 && due != wasDue {
-		c.move(out, now, ref, Pending, "") // as it was, at another time
+	c.settle(out, now, ref, NoDisposition, "")
+	c.dueAnew(out, now, ref, wasDue)
+}
+
+// dueAnew says so when a pending alert is due at another time than it was.
+func (c *Core) dueAnew(out *Output, now alert.Time, ref dedupe.Ref, was alert.Time) {
+	if l := c.alert(ref); l.disposition == Pending && !l.ended && was != 0 && l.due() != was {
+		c.move(out, now, ref, Pending, "")
 	}
 }
 
@@ -123,10 +131,15 @@ func (c *Core) takeOver(r *route, h heirs) {
 		return
 	}
 	old := h.byKey[string(c.key)]
-	if old == nil || old.successor != nil {
+	fits := func() bool { return old != nil && old.successor == nil && old.route.Receiver == r.Receiver }
+	if !fits() { // one that was led elsewhere and back is known to its provider still
+		own := group{route: r, labels: c.lsB}
+		old = h.byProvider[own.providerHash()]
+	}
+	if !fits() {
 		old = h.byReceiver[receiverKey(r.Receiver, c.lsB)]
 	}
-	if old == nil || old.successor != nil || old.route.Receiver != r.Receiver {
+	if !fits() {
 		return
 	}
 	c.succeed(old, r, string(c.key), c.lsB.Clone())
@@ -166,9 +179,11 @@ func (c *Core) keepRetired(out *Output, g *group, now alert.Time) {
 	for _, m := range guests {
 		if m.believed() && !c.seated(m.ref, heir) {
 			l := c.alert(m.ref)
+			wasDue := l.due()
 			l.aside().more = append(l.others(), seat{heir, int32(len(heir.members))})
 			heir.members = append(heir.members, m)
-			c.settle(out, now, m.ref, "")
+			c.settle(out, now, m.ref, NoDisposition, "")
+			c.dueAnew(out, now, m.ref, wasDue)
 		}
 	}
 	if heir != g {

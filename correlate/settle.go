@@ -36,7 +36,7 @@ func (c *Core) settleMembers(out *Output, g *group, t alert.Time) {
 			if m.disposition == v.disposition {
 				cause = c.mutes(m.ref, g, v.disposition, t)
 			}
-			c.settle(out, t, m.ref, cause)
+			c.settle(out, t, m.ref, m.disposition, cause)
 		}
 	}
 }
@@ -87,8 +87,9 @@ func (c *Core) pageTrigger(g *group) int {
 	return first
 }
 
-// settle moves an onset to the best of what its groups made of it.
-func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
+// settle moves an onset to the best of what its groups made of it. The cause is
+// that of one group's disposition, and is named only if that is the best.
+func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, d Disposition, cause string) {
 	l := c.alert(ref)
 	best := l.settled
 	c.eachSeat(ref, func(s *seat) {
@@ -96,6 +97,9 @@ func (c *Core) settle(out *Output, t alert.Time, ref dedupe.Ref, cause string) {
 			best = d
 		}
 	})
+	if best != d {
+		cause = ""
+	}
 	if best != l.disposition {
 		c.move(out, t, ref, best, cause)
 	}

@@ -27,7 +27,10 @@ func (c *Core) setSources(out *Output, now alert.Time, list []Source) {
 		c.sources[i].after = 0
 	}
 	for _, s := range list {
-		c.sources[c.sourceIndex(s.Name)].after = s.SilentAfter
+		w := &c.sources[c.sourceIndex(s.Name)]
+		if w.after = s.SilentAfter; w.seenAt != 0 { // it is silent now at the earliest, and was not before
+			w.seenAt = max(w.seenAt, now.Add(-w.after))
+		}
 	}
 	for i := range c.sources {
 		if s := &c.sources[i]; s.after == 0 && s.silent {

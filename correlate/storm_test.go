@@ -235,6 +235,43 @@ func TestEveryCriticalIsNamed(t *testing.T) {
 	f(grouped, 100, 2, strings.Repeat("x", 1<<20), 17) // by size
 }
 
+// TestCountedInAStormIsNotNamed: of the warnings for which a storm's page has no
+// room the books say that they were counted, not that somebody read of them.
+func TestCountedInAStormIsNotNamed(t *testing.T) {
+	c, err := NewCore(unique(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Output
+	for i := range 6000 {
+		a := labelled("alertname=A", fmt.Sprintf("pod=%d", i), "severity=warning")
+		c.Observe(&out, epoch, "test", 0, &a)
+	}
+	c.Advance(&out, epoch.Add(time.Minute))
+	listed := map[alert.Fingerprint]bool{}
+	for i := range out.Notifications {
+		for j := range out.Notifications[i].Alerts {
+			listed[out.Notifications[i].Alerts[j].Fingerprint] = true
+		}
+	}
+	counted := 0
+	for i := range out.Rows {
+		r := &out.Rows[i]
+		if r.Action != Moved || r.Now != Storm {
+			continue
+		}
+		if named := r.Paged != alert.Unset; named != listed[r.Fingerprint] {
+			t.Fatalf("%s: named is %v in the books, %v in the notifications", r.Fingerprint, named, !named)
+		}
+		if !listed[r.Fingerprint] {
+			counted++
+		}
+	}
+	if counted == 0 || len(listed) == 0 {
+		t.Errorf("%d were named and %d only counted", len(listed), counted)
+	}
+}
+
 func TestStateOfVersion1Loads(t *testing.T) {
 	c, err := NewCore(basic())
 	if err != nil {

@@ -172,6 +172,23 @@ func TestOldDictionariesLeaveNothingBehind(t *testing.T) {
 	}
 }
 
+// TestFirstExplanationStands: what a number stands for does not change, whatever
+// the log says of it later.
+func TestFirstExplanationStands(t *testing.T) {
+	table := NewTable()
+	at, a := step(t, "fire@0s")
+	b := a.Clone()
+	b.Labels[1].Value = "b"
+	b.Fingerprint = b.Labels.Fingerprint()
+	ra, _ := table.Observe(at, &a, 0)
+	table.Explain(7, 0, ra, &a)
+	rb, _ := table.Observe(at, &b, 0)
+	table.Explain(7, 0, rb, &b)
+	if r, v, known := table.ObserveNumber(at, 7, 0, 0, time.Hour); r != ra || v != Repeat || !known {
+		t.Errorf("ref %d, %v, known: %v; want ref %d, which was explained first", r, v, known, ra)
+	}
+}
+
 func TestLostExplanation(t *testing.T) {
 	table := NewTable()
 	if _, _, known := table.ObserveNumber(epoch, 7, 3, 0, time.Hour); known {

@@ -54,7 +54,7 @@ func (f *flags) set(which flags, on bool) {
 
 // A Table knows each live alert by its labels.
 type Table struct {
-	slots   []slot // open addressing, linear probing, a power of two long
+	slots   []slot            // open addressing, linear probing, a power of two long
 	entries paged.List[entry] // by Ref; 0 is nobody's
 	free    []Ref
 	n       int

@@ -41,11 +41,24 @@ type Options struct {
 	// failed. May be nil.
 	Logger *zap.Logger
 
+	// Own, when there is one, gets a door beside those of the senders.
+	Own *Own
+
 	// OnQuarantine is called once for a request of which something went into
 	// quarantine, when that is durable. May be nil. It must be quick and safe
 	// for concurrent use, and not keep r.
 	OnQuarantine func(source string, r *Result)
 }
+
+// Own is the source of the program itself: a door for alerts in Prometheus's
+// form that are signed as Standard Webhooks has it.
+type Own struct {
+	Name   string // of no other source
+	Secret Secret
+}
+
+// DoorOf is the path of the door of a source.
+func DoorOf(name string) string { return doorPrefix + name }
 
 // Scope is what a caller of a route must be allowed to do.
 type Scope string
@@ -102,6 +115,14 @@ func New(log Log, opts Options) (*Doors, error) {
 			d.add(src.Path, &second)
 		}
 	}
+	if own := opts.Own; own != nil {
+		keys, err := newKeyring(SourceConfig{HMAC: []HMAC{{Secret: own.Secret}}})
+		if err != nil {
+			return nil, fmt.Errorf("ingest: source %s: %w", own.Name, err)
+		}
+		source := Source{Name: own.Name, Decode: decodePrometheus}
+		d.add(source.door(), &door{inFull: true, shell: sh, source: source, keys: keys, metrics: m.of(own.Name), answer: jsonAnswer})
+	}
 	d.add(doorPrefix+"{source}", &noDoor{requests: m.requests, keys: newStranger(), tell: anyOpen})
 	return d, nil
 }
@@ -137,6 +158,7 @@ type door struct {
 	metrics  *doorMetrics
 	validity time.Duration
 	answer   func(http.ResponseWriter, *Result) int
+	inFull   bool // no two of its alerts are the same
 }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -194,7 +216,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 // alerts are.
 func (d *door) store(ctx context.Context, b *body) (Result, error) {
 	var dict *Dictionary
-	if d.Dictionaries != nil {
+	if d.Dictionaries != nil && !d.inFull {
 		dict = d.Dictionaries.at(d.Now())
 	}
 	r, named, err := d.storeWith(ctx, b, dict)

@@ -2,8 +2,12 @@ package ingest
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -189,5 +193,35 @@ func TestDictionaryFindsAllItLearned(t *testing.T) {
 		if _, ok := d.find(d.key(2, fmt.Append(nil, "before", i), []byte("behind"))); ok {
 			t.Fatalf("key %d is known to another dialect", i)
 		}
+	}
+}
+
+// TestFailedAppendRenewsTheDictionary: after an append that failed nobody knows
+// what the log holds, so no number of before may be used again.
+func TestFailedAppendRenewsTheDictionary(t *testing.T) {
+	var ids []uint64
+	var fail error
+	doors, err := New(memoryLog(func(_ context.Context, b *Batch) error {
+		ids = append(ids, b.Dictionary)
+		return fail
+	}), Options{Config: configOf(t, `{}`), Now: time.Now, Dictionaries: new(Dictionaries)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for _, r := range doors.Routes() {
+		mux.Handle(r.Method+" "+r.Pattern, r.Handler)
+	}
+	post := func() {
+		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/ingest/prometheus", strings.NewReader(oneAlert)))
+	}
+	post()
+	post()
+	fail = errors.New("input/output error")
+	post()
+	fail = nil
+	post()
+	if len(ids) != 4 || ids[0] == 0 || ids[0] != ids[1] || ids[1] != ids[2] || ids[2] == ids[3] {
+		t.Errorf("dictionaries %x: want one for all up to the failure and another after it", ids)
 	}
 }

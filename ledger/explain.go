@@ -141,6 +141,8 @@ func (e *explainer) sentence(r *correlate.Row) string {
 		return "source " + or(clean(r.Cause), "(unnamed)") + " was heard again"
 	case correlate.Stepped:
 		return fmt.Sprintf("Winnow went to L%d of its ladder%s", r.Revision, because(r.Cause))
+	case correlate.PagedRaw:
+		return "paged as it came, past the core" + to(r.Cause)
 	case correlate.Adjusted:
 		return "times were moved, as after a stop" + because(r.Cause)
 	}

@@ -24,6 +24,8 @@ func (l *Ledger) Fold(r *correlate.Row) {
 		l.moved(r)
 	case correlate.Ended:
 		l.episodes.end(r)
+	case correlate.PagedRaw:
+		l.raw++
 	case correlate.IncidentOpened:
 		l.incidents++
 		if h := l.hours.at(r.At); h != nil {

@@ -54,6 +54,7 @@ type Ledger struct {
 	other counts   // of numbers from MaxDims on, and of pages whose alert is not known
 
 	incidents uint64
+	raw       uint64 // pages past the core
 	delays    [alert.Critical + 1]histogram
 	hours     hours
 	episodes  episodes

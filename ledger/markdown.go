@@ -36,6 +36,9 @@ func Markdown(w io.Writer, r *Report) error {
 	}
 	f("\nSwallowed criticals: **%s**\n", count(r.SwallowedCriticals))
 	markdownCriticals(&b, r.Swallowed)
+	if r.RawPages > 0 {
+		f("\n%s: **%s**\n", rawPages, count(r.RawPages))
+	}
 	if r.CriticalBelowThreshold > 0 {
 		f("\nCritical, but the receiver has nobody behind it: **%s**\n", count(r.CriticalBelowThreshold))
 		markdownCriticals(&b, r.BelowThreshold)

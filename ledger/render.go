@@ -132,6 +132,9 @@ func (p *printer) criticals(r *Report) {
 		p.line("  swallowed criticals: %s", p.red(count(r.SwallowedCriticals)))
 		p.listed(r.Swallowed, r.SwallowedCriticals)
 	}
+	if r.RawPages > 0 {
+		p.line("  %s: %s", strings.ToLower(rawPages), p.red(count(r.RawPages)))
+	}
 	if r.CriticalBelowThreshold > 0 {
 		p.line("  critical, but the receiver has nobody behind it: %s", p.red(count(r.CriticalBelowThreshold)))
 		p.listed(r.BelowThreshold, r.CriticalBelowThreshold)

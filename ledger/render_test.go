@@ -76,6 +76,7 @@ func foldWeek(l *Ledger) *Ledger {
 			fold(l, again, end(t+time.Hour, fp, 1, correlate.Flapping))
 		}
 	}
+	fold(l, correlate.Row{At: at(159 * time.Hour), Action: correlate.PagedRaw, Fingerprint: 139, Cause: "oncall"})
 	return fold(l, onset(160*time.Hour, 900, 0, correlate.Pending), onset(160*time.Hour, 901, 1, correlate.Held))
 }
 

@@ -21,6 +21,10 @@ type Report struct {
 	Notifications uint64 `json:"notifications"` // N: accepted by an integration
 	Pages         uint64 `json:"pages"`         // P: notifications that interrupt somebody
 
+	// RawPages are those that went out past the core, one for each alert and
+	// receiver. They are not in Pages.
+	RawPages uint64 `json:"raw_pages"`
+
 	// SwallowedCriticals are critical episodes of which nobody was told as
 	// critical, and for which neither a person's decision, nor an inhibiting
 	// alert, nor their own early end accounts.
@@ -136,7 +140,7 @@ func (l *Ledger) Report(top int) *Report {
 	r := &Report{
 		Since: l.since.Std(), Until: l.until.Std(),
 		Deliveries: t.Deliveries, Onsets: t.Onsets, Incidents: t.Incidents,
-		Notifications: t.Notifications, Pages: t.Pages,
+		Notifications: t.Notifications, Pages: t.Pages, RawPages: l.raw,
 		SwallowedCriticals: t.SwallowedCriticals, CriticalBelowThreshold: t.CriticalBelowThreshold,
 		Dispositions: named(&t.Dispositions), Pending: t.Pending, Balanced: t.Balanced,
 		Ratios: Ratios{

@@ -13,14 +13,14 @@ import (
 
 // stateVersion is the first byte of a state:
 //
-//	version since until incidents counts delays hours episodes receipts trail
+//	version since until incidents raw counts delays hours episodes receipts trail
 //
 // A list begins with its length. What repeats (a text, or the small fields of a
 // row) stands in full where it is first met, and by a number after that. Times
 // are differences. A disposition or severity that is added at the end of its
 // list needs no new version: older states lack it, and older programs refuse
-// the states that have it.
-const stateVersion = 1
+// the states that have it. Version 1 has no raw.
+const stateVersion = 2
 
 // Bytes that a state takes for each of its parts, roughly: for room to write
 // it into, not a limit.
@@ -39,6 +39,7 @@ func (l *Ledger) AppendState(w *wire.Writer) {
 	s.Int(int64(l.since))
 	s.Int(int64(l.until))
 	s.Uint(l.incidents)
+	s.Uint(l.raw)
 	l.appendCounts(s)
 	l.appendDelays(s)
 	l.hours.append(s)
@@ -140,12 +141,16 @@ func (s *stateReader) dim() uint32 {
 }
 
 func (l *Ledger) loadHead(s *stateReader) {
-	if v := s.Byte(); v != stateVersion {
-		s.Fail("it is of version %d, and this program reads version %d", v, stateVersion)
+	v := s.Byte()
+	if v == 0 || v > stateVersion {
+		s.Fail("it is of version %d, and this program reads versions 1 to %d", v, stateVersion)
 		return
 	}
 	l.since, l.until = alert.Time(s.Int()), alert.Time(s.Int())
 	l.incidents = s.Uint()
+	if v > 1 {
+		l.raw = s.Uint()
+	}
 }
 
 func (l *Ledger) appendCounts(s *stateWriter) {

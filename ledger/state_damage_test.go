@@ -70,22 +70,22 @@ func TestDamageIsNamedAndChangesNothing(t *testing.T) {
 	// g writes a state by hand, from the counts on.
 	g := func(want string, vs ...uint64) {
 		t.Helper()
-		w := &wire.Writer{B: []byte{stateVersion, 0, 0, 0}}
+		w := &wire.Writer{B: []byte{stateVersion, 0, 0, 0, 0}}
 		for _, v := range vs {
 			w.Uint(v)
 		}
 		refused(want, w.B)
 	}
 	g("the dimensions do not add up", 1, 7, 0, 0, 0, 0, 0, 0) // there are none
-	g("at byte 8: counts 1000000000000000000000, and 21 are known", 1<<21)
-	g("at byte 8: delays of 6 severities, and 5 are known", 0, 0, 0, 6, 0, 0, 0, 0, 0, 0)
+	g("at byte 9: counts 1000000000000000000000, and 21 are known", 1<<21)
+	g("at byte 9: delays of 6 severities, and 5 are known", 0, 0, 0, 6, 0, 0, 0, 0, 0, 0)
 	g("bucket 384 after 0, and there are 384", 0, 0, 0, 1, 1, 7, 7, delayBuckets, 1)
 	g("bucket 0 after 384", 0, 0, 0, 1, 2, 7, 7, delayBuckets-1, 1, 0, 1)
 	g("0 delays in bucket 3", 0, 0, 0, 1, 1, 7, 7, 3, 0)
 	g("a reference to 1 of 0", 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	g("flags 100 of an episode", 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	g("a row with fields 10000000000", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4)
-	refused("head: corrupt data: at byte 1: it is of version 2, and this program reads version 1", []byte{2})
+	refused("head: corrupt data: at byte 1: it is of version 3, and this program reads versions 1 to 2", []byte{3})
 }
 
 // fillTrail adds n rows of one alert and one incident.

@@ -267,6 +267,7 @@ func goldenLedger() *Ledger {
 		onset(162*time.Hour, 954, 0, correlate.Pending), end(162*time.Hour+time.Second, 954, 0, correlate.Pending),
 		correlate.Row{At: at(163 * time.Hour), Action: correlate.Delivered, Dim: 3, Now: correlate.Quarantined, Cause: "no labels"},
 		correlate.Row{At: at(163 * time.Hour), Action: correlate.Notified, Incident: 10, Revision: 2, Kind: correlate.Update, Reason: correlate.NewAlerts, Severity: alert.Critical, Cause: "oncall"},
+		correlate.Row{At: at(163 * time.Hour), Action: correlate.PagedRaw, Fingerprint: 953, Cause: "oncall"},
 		correlate.Row{At: at(163 * time.Hour), Action: correlate.Adjusted, Cause: "stopped for 2 h"},
 	)
 	failed := receipt(10, 2, correlate.Update, "slack[0]", correlate.Failed)

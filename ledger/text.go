@@ -165,6 +165,9 @@ func sum(ds map[string]uint64) uint64 {
 	return n
 }
 
+// rawPages is what a report calls them.
+const rawPages = "Raw pages, sent past the core"
+
 // headline says what an SRE would say of the report in one breath.
 func (r *Report) headline() string {
 	if r.Deliveries == 0 {

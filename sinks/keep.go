@@ -245,7 +245,7 @@ func (k *Keep) write() error {
 	}
 	b, err := json.Marshal(keepFile{keepVersion, checksum(body), body})
 	if err == nil {
-		err = replaceFile(k.path, b)
+		err = ReplaceFile(k.path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("keep settings of open incidents: %w", err)
@@ -253,9 +253,9 @@ func (k *Keep) write() error {
 	return nil
 }
 
-// replaceFile puts b in the place of path at once, also across a loss of power.
+// ReplaceFile puts b in the place of path at once, also across a loss of power.
 // Only its owner can read it.
-func replaceFile(path string, b []byte) error {
+func ReplaceFile(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ import (
 func TestLimits(t *testing.T) {
 	f := &flood{
 		t: t, alerts: fromEnv(t, "LIMITS_ALERTS", 1_000_000), senders: fromEnv(t, "LIMITS_SENDERS", 8),
-		mib: fromEnv(t, "LIMITS_MIB", 1024), calls: fromEnv(t, "LIMITS_CALLS", 60),
+		mib: fromEnv(t, "LIMITS_MIB", 1024), calls: fromEnv(t, "LIMITS_CALLS", 120),
 		soon: time.Duration(fromEnv(t, "LIMITS_SECONDS", 90)) * time.Second,
 	}
 	f.pd = newStormPager(t, f.criticals())

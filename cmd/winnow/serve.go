@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -71,7 +72,15 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	return c
 }
 
+// collectAt is how many percent of what is alive the heap may grow by before it
+// is collected, where GOGC does not say: what lives long holds few pointers, so
+// that to collect it costs little, and half the room is worth more.
+const collectAt = 50
+
 func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	log, err := logs.New(os.Stderr, f.logLevel, f.logFormat)
 	if err != nil {
 		return usageError{err}
@@ -127,6 +136,7 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 		SnapshotDir: filepath.Join(f.storagePath, "snapshots"),
 		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
+	o.RawFile = filepath.Join(f.storagePath, "raw.json")
 	if f.keepReceivers {
 		o.KeepFile = filepath.Join(f.storagePath, "receivers.json")
 	}

@@ -51,6 +51,9 @@ func translate(am *amconfig.Config, w *Winnow) (correlate.Policy, error) {
 		return p, err
 	}
 	for i := range am.Receivers {
+		if name := am.Receivers[i].Name; name == correlate.CanaryReceiver {
+			return p, fmt.Errorf("receivers[%d]: the name %q is Winnow's own; take another", i, name)
+		}
 		p.Receivers = append(p.Receivers, translateReceiver(&am.Receivers[i], w))
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Ingest.Sources)) {

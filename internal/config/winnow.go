@@ -13,6 +13,7 @@ import (
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
+	"github.com/winnowhq/winnow/internal/heartbeat"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/sinks"
 )
@@ -27,6 +28,9 @@ type Winnow struct {
 
 	// SelfAlert is where people hear of troubles of Winnow itself.
 	SelfAlert selfalert.Config `yaml:"self_alert,omitempty"`
+
+	// Heartbeat is who outside hears that Winnow works.
+	Heartbeat heartbeat.Config `yaml:"heartbeat,omitempty"`
 
 	// Storm is how many groups may open at a receiver before they are a storm.
 	Storm correlate.StormLimit `yaml:"storm"`
@@ -57,6 +61,7 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	p.complain(own, "enrich", p.winnow.Enrich.Validate())
 	p.complain(own, "sinks", p.winnow.Sinks.Validate())
 	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
+	p.complain(own, "heartbeat", p.winnow.Heartbeat.Validate())
 	p.complain(own, "storm", p.winnow.Storm.Validate())
 	p.complain(own, "fallback_receiver", p.checkFallback())
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // Suffix is what the name of a file ends in until it is whole. One that is left
-// behind by a crash is worth nothing; the next WriteFile takes its place.
+// behind by a crash is worth nothing: the next WriteFile of that name takes its
+// place, and where names change their owner removes it.
 const Suffix = ".tmp"
 
 // WriteFile puts b in the place of name at once: after it has returned without

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.uber.org/zap"
 
@@ -59,14 +60,16 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 		return err
 	}
 	for {
-		seq, err := e.opts.Stream.Commit(ctx, record, e.owner.After())
+		// A stop lets what is under way end: it has a deadline of its own.
+		underWay := context.WithoutCancel(ctx)
+		seq, err := e.opts.Stream.Commit(underWay, record, e.owner.After())
 		if err == nil {
 			e.owner.Written(c, seq)
 			e.stats.Commits.Add(1)
 			return nil
 		}
 		if errors.Is(err, stream.ErrFenced) {
-			last, counter, seq, lastErr := e.opts.Stream.LastCommit(ctx)
+			last, counter, seq, lastErr := e.opts.Stream.LastCommit(underWay)
 			if errors.Is(lastErr, frame.ErrCorrupt) {
 				return err // what cannot be read is not ours
 			}
@@ -83,8 +86,8 @@ func (e *Engine) write(ctx context.Context, c *frame.Commit) error {
 			}
 		}
 		e.log.Error("the outbox takes no commit", zap.Error(err))
-		if err := sleep(ctx, retryDelay); err != nil {
-			return err
+		if sleep(ctx, retryDelay) != nil {
+			return fmt.Errorf("engine: stopped before the outbox took a commit: %w", err)
 		}
 	}
 }

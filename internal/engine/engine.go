@@ -60,6 +60,10 @@ type Options struct {
 	// Hold, when there is one, says whether snapshots are to wait.
 	Hold func() bool
 
+	// Probe, for tests, is called with each event before it is applied, and may
+	// break the core.
+	Probe func(*frame.Event)
+
 	// Fault, when there is one, is told what is wrong with log, outbox or
 	// snapshots.
 	Fault func(error)
@@ -77,6 +81,8 @@ type Desk interface {
 	Pending(f alert.Fingerprint, until alert.Time)
 	Settled(f alert.Fingerprint)
 	Applied(seq uint64)
+	Alias(group, key string)
+	ForgetAliases()
 }
 
 const (
@@ -117,6 +123,7 @@ type Engine struct {
 	// recallAfter is when the next try may be to write their alerts again.
 	recallAfter time.Time
 
+	aliased     *correlate.Policy // whose groups the desk knows the aliases of
 	poisoned    *poisoned
 	snapshotSeq uint64 // of the newest snapshot
 
@@ -166,6 +173,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	e.owner = NewOwner(c, counter, seq)
+	e.owner.Probe = e.opts.Probe
 	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
 	e.owner.before = func(m *stream.Message) { e.pass(MessageRead, m) }
 	held, err := e.opts.Stream.Log(ctx)
@@ -191,6 +199,11 @@ func (e *Engine) restore(held *stream.Extent) error {
 	var err error
 	if e.poisoned, err = loadPoison(e.opts.SnapshotDir); err != nil {
 		e.fault("the list of messages that break the core cannot be read", err)
+	}
+	if e.opts.SnapshotDir != "" {
+		if err := (snapshots{e.opts.SnapshotDir}).sweep(); err != nil {
+			e.log.Warn("snapshots that were cut off are still there", zap.Error(err))
+		}
 	}
 	shard, faults, err := snapshots{e.opts.SnapshotDir}.newest()
 	for _, f := range faults {

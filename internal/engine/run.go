@@ -19,16 +19,17 @@ import (
 // It returns nil when ctx ended and all that was read is committed.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.done)
+	defer e.witness.close()
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 
 	reader, err := e.opts.Stream.ReadLog(ctx, e.owner.readFrom)
-	if ctx.Err() != nil {
-		return nil // stopped before it began
-	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	if e.opts.Desk != nil {
@@ -47,9 +48,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err == nil {
 		e.lastWords()
 		e.lastSnapshot()
-	}
-	if e.witness != nil {
-		e.witness.close()
 	}
 	return err
 }
@@ -105,6 +103,9 @@ func (e *Engine) loop(ctx context.Context, messages <-chan stream.Message, ticks
 			}
 			caughtUp = true
 			if err := e.caughtUp(ctx, wg); err != nil {
+				if ctx.Err() != nil {
+					return nil // the next life writes the policy
+				}
 				return err
 			}
 		case q := <-e.queries:
@@ -130,7 +131,7 @@ func (e *Engine) schedule(due *time.Timer) {
 		return
 	}
 	wait := time.Until(at.Std())
-	due.Reset(max(wait, tickSpacing/50))
+	due.Reset(max(wait, 0))
 }
 
 // step applies one message and commits what it decided.
@@ -177,6 +178,14 @@ func (e *Engine) tellDesk(seq uint64) {
 		case r.Action == correlate.Moved:
 			e.opts.Desk.Settled(r.Fingerprint)
 		}
+	}
+	if e.aliased != e.owner.shard.current { // another policy, or another shard: other groups
+		e.aliased = e.owner.shard.current
+		e.opts.Desk.ForgetAliases()
+		e.owner.shard.Core.EachAlias(e.opts.Desk.Alias)
+	}
+	for _, a := range e.owner.shard.out.Aliases {
+		e.opts.Desk.Alias(a.Group, a.Key)
 	}
 	e.opts.Desk.Applied(seq)
 }

@@ -166,6 +166,12 @@ func (s *Shard) apply(e *frame.Event) error {
 	}
 	switch e.Kind {
 	case frame.Alerts:
+		if e.Source == correlate.CanarySource {
+			for i := range e.Alerts {
+				s.Core.Canary(&s.out, s.now, &e.Alerts[i])
+			}
+			return nil
+		}
 		s.Core.Heard(&s.out, s.now, e.Source)
 		for i := range e.Alerts {
 			s.Core.Observe(&s.out, s.now, e.Source, e.Validity, &e.Alerts[i])
@@ -195,8 +201,10 @@ func (s *Shard) apply(e *frame.Event) error {
 	case frame.Ladder:
 		s.Core.Stepped(&s.out, s.now, e.Ladder.Level, e.Ladder.Cause, e.Ladder.At)
 	case frame.Receipt:
-		s.Ledger.FoldReceipt(*e.Receipt)
-		s.standing.receipt(e.Receipt)
+		if e.Receipt.Receiver != correlate.CanaryReceiver {
+			s.Ledger.FoldReceipt(*e.Receipt)
+			s.standing.receipt(e.Receipt)
+		}
 		if e.Receipt.Last {
 			delete(s.undelivered, notificationID{e.Receipt.Incident, e.Receipt.Revision})
 		}

@@ -185,6 +185,20 @@ func (d snapshots) list() ([]string, error) {
 	return names, nil
 }
 
+// sweep removes what lives before this one were writing when they were cut off.
+func (d snapshots) sweep() error {
+	entries, err := os.ReadDir(d.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), snapshotSuffix+durable.Suffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(d.dir, e.Name())))
+		}
+	}
+	return err
+}
+
 // newest loads the newest snapshot that is whole. What is wrong with newer ones
 // comes back as faults.
 func (d snapshots) newest() (s *Shard, faults []error, err error) {

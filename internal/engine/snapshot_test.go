@@ -97,6 +97,20 @@ func TestSnapshotGoesOnAsBefore(t *testing.T) {
 	}
 }
 
+// TestMissingFrameIsNamed: a broker that has lost a message and closed the gap
+// in its sequence is found out by the numbers of our frames.
+func TestMissingFrameIsNamed(t *testing.T) {
+	messages := logged(t, 10)
+	s := fed(t, messages[:5])
+	for _, m := range messages[6:] { // frame 6 is gone
+		m.Seq--
+		s.Apply(&m)
+	}
+	if got := fmt.Sprint(s.Faults()); got != "[log message 6: it is frame 7 after frame 5]" {
+		t.Errorf("faults %s", got)
+	}
+}
+
 // TestReplayKnowsNothingOfThePresentPolicy: sources that only the present
 // configuration watches were watched from the beginning of a replay, which made
 // them silent where they had not been.
@@ -232,6 +246,34 @@ func TestRestartFromSnapshot(t *testing.T) {
 	})
 }
 
+func TestSnapshotsThatWereCutOffAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := beginIn(t, dir)
+		l.post(alert.Firing, "1")
+		l.end()
+		cut := snapshots{filepath.Join(dir, "snapshots")}.path(7) + ".tmp"
+		if err := os.WriteFile(cut, []byte("WS"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.snapshot"))
+		if err != nil || len(whole) == 0 {
+			t.Fatalf("snapshots %v: %v", whole, err)
+		}
+		l = beginIn(t, dir)
+		defer l.end()
+		if _, err := os.Stat(cut); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", cut, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "snapshots", "*.snapshot")); len(left) < len(whole) {
+			t.Errorf("of the snapshots %v only %v are left", whole, left)
+		}
+		if n := l.engine.Stats().Faults.Load(); n != 0 {
+			t.Errorf("%d faults of a store that nothing was done to", n)
+		}
+	})
+}
+
 func TestLogThatLostItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -240,6 +282,7 @@ func TestLogThatLostItsEnd(t *testing.T) {
 			l.post(alert.Firing, fmt.Sprint(i))
 			time.Sleep(10 * time.Second)
 		}
+		reached := l.engine.Stats().Applied.Load()
 		l.end()
 		// The broker comes back with an empty log; we remember.
 		kept := t.TempDir()
@@ -249,6 +292,9 @@ func TestLogThatLostItsEnd(t *testing.T) {
 		l = beginIn(t, kept)
 		if n := l.engine.Stats().Faults.Load(); n == 0 {
 			t.Error("nobody noticed that the log has lost its end")
+		}
+		if n := l.engine.Stats().Applied.Load(); n < reached {
+			t.Errorf("the log goes on at message %d: up to %d all numbers stand for what was decided", n, reached)
 		}
 		known := l.engine.Stats().Faults.Load()
 		l.post(alert.Resolved, "0")

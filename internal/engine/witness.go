@@ -115,7 +115,7 @@ func (w *witness) begin(seq uint64) error {
 }
 
 func (w *witness) close() {
-	if w.file != nil {
+	if w != nil && w.file != nil {
 		_ = w.file.Close() // nothing waits in it
 		w.file = nil
 	}

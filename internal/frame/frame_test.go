@@ -377,6 +377,28 @@ func TestEachKeepsTheOrder(t *testing.T) {
 	}
 }
 
+// TestSpelledAlertsStay reuses the memory of an event after its alerts were kept
+// as structs.
+func TestSpelledAlertsStay(t *testing.T) {
+	for _, kind := range []Kind{Alerts, Deliveries} {
+		s := NewSpeller(1, func(*alert.Alert) bool { return true })
+		e := Event{Kind: kind, Dictionary: 1, First: 5, Alerts: sample(1), Runs: []uint32{0, 1}}
+		var kept []alert.Alert
+		s.Each(&e, func(a *alert.Alert) { kept = append(kept, *a) })
+		for i := range e.Alerts {
+			for j := range e.Alerts[i].Labels {
+				e.Alerts[i].Labels[j].Value = "overwritten"
+			}
+		}
+		s.Each(&Event{Kind: Deliveries, Dictionary: 1, Repeats: []alert.Repeat{{Number: 5, EndsAt: at + 1}}, Runs: []uint32{1}}, func(*alert.Alert) {})
+		for i, want := range sample(1) {
+			if got := kept[i]; got.Labels.String() != want.Labels.String() || got.EndsAt != want.EndsAt {
+				t.Errorf("kind %v: kept %v until %v, want %v until %v", kind, got.Labels, got.EndsAt, want.Labels, want.EndsAt)
+			}
+		}
+	}
+}
+
 func TestSpellerWritesOutWhatItCaresFor(t *testing.T) {
 	s := NewSpeller(2, func(a *alert.Alert) bool { return a.Labels.Get("pod") != "checkout-1" })
 	heard := func(e *Event) string {

@@ -40,7 +40,9 @@ func NewSpeller(limit int, keep func(*alert.Alert) bool) *Speller {
 }
 
 // Each calls f for the deliveries of an event that it cares for, in the order in
-// which they came. What f is given is valid until it returns.
+// which they came. F may keep a firing alert by copying the struct: its strings
+// and slices do not change any more. One that is resolved is valid until f
+// returns.
 func (s *Speller) Each(e *Event, f func(*alert.Alert)) {
 	d := s.of(e)
 	e.Each(func(r *alert.Repeat) {
@@ -52,9 +54,13 @@ func (s *Speller) Each(e *Event, f func(*alert.Alert)) {
 		if !s.keep(a) {
 			return
 		}
-		f(a)
-		if e.Kind == Deliveries && a.Status == alert.Firing && len(d.alerts) < s.limit && number < maxSpelled {
-			own := a.Clone()
+		if a.Status == alert.Resolved {
+			f(a)
+			return
+		}
+		own := a.Clone()
+		f(&own)
+		if e.Kind == Deliveries && len(d.alerts) < s.limit && number < maxSpelled {
 			d.put(number, &own)
 		}
 	})

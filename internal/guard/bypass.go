@@ -22,9 +22,21 @@ func (g *Guard) Looked() time.Time {
 	return time.Time{}
 }
 
-// due reports whether an alert that nothing is known of has to be paged.
-func (g *Guard) due(w *watched, now time.Time) bool {
-	return !w.pageBy.After(now) || g.bypass.Load() && now.Sub(w.seen) >= bypassWithin
+// due reports whether an alert has to be paged that is not settled: it is
+// pending until then, or nothing is known of it.
+func (g *Guard) due(w *watched, pending bool, until alert.Time, now time.Time) bool {
+	if w.forced {
+		return true
+	}
+	if !pending {
+		return !w.pageBy.After(now) || g.bypass.Load() && now.Sub(w.seen) >= bypassWithin
+	}
+	by := until.Std().Add(g.patience())
+	if by.Before(now) {
+		return true
+	}
+	w.pageBy = by
+	return false
 }
 
 // patience is what a pending page gets beyond the time it is due.
@@ -35,27 +47,21 @@ func (g *Guard) patience() time.Duration {
 	return grace
 }
 
-// leave notes what could not be paged at this look.
-func (g *Guard) leave(overdue []*watched) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.left = g.left[:0]
-	for _, w := range overdue {
-		if g.waiting[w.alert.Fingerprint] == w {
-			g.left = append(g.left, w)
-		}
-	}
-}
-
-// Waiting lists what should have been paged and has not been, by the receivers
-// that it should have gone to: there were too many, or nobody took it.
+// Waiting lists what should have been paged at the look before the last and has
+// not been, by the receivers that have not got it: there were too many, or they
+// took none.
 func (g *Guard) Waiting() map[string][]*alert.Alert {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := map[string][]*alert.Alert{}
 	for _, w := range g.left {
-		for _, r := range g.route.Load().match(nil, w.alert.Labels) {
-			out[r.Receiver] = append(out[r.Receiver], &w.alert)
+		if g.waiting[w.alert.Fingerprint] != w {
+			continue
+		}
+		for _, way := range g.waysOf(w) {
+			if !w.tried[way].took {
+				out[way.Receiver] = append(out[way.Receiver], &w.alert)
+			}
 		}
 	}
 	return out

@@ -5,11 +5,13 @@ import (
 	"sync/atomic"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 )
 
 // Desk is where the engine says how far it has come. Nothing in it waits for
 // the guard, nor the guard for the engine.
 type Desk struct {
+	pager.Aliases
 	applied atomic.Uint64
 
 	mu      sync.Mutex
@@ -17,7 +19,9 @@ type Desk struct {
 }
 
 // NewDesk returns an empty desk.
-func NewDesk() *Desk { return &Desk{pending: map[alert.Fingerprint]alert.Time{}} }
+func NewDesk() *Desk {
+	return &Desk{pending: map[alert.Fingerprint]alert.Time{}}
+}
 
 // Applied says that all alerts of the log up to message seq have a disposition,
 // be it that their page is pending.

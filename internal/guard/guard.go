@@ -17,6 +17,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -30,50 +31,11 @@ const (
 	// grace is what a pending page gets beyond the time it is due, and what the
 	// core gets to catch up after a start.
 	grace = 15 * time.Second
-	// MaxWatched bounds the alerts that are watched. One more is paged at once.
+	// MaxWatched bounds the alerts that are watched. One more is not: it is paged
+	// at once, or at least counted in a page (see beyond).
 	MaxWatched = 1 << 17
-	// PagesPerMinute bounds the raw pages of one receiver. What comes beyond it
-	// waits for the next minute; each is named in the page of the ones before.
-	PagesPerMinute = 20
-	look           = time.Second
-	maxSending     = 16
+	look       = time.Second
 )
-
-// Route is a node of the routing tree, as much of it as leads to a receiver and
-// tells by what key its provider knows a group.
-type Route struct {
-	Key        string
-	Matchers   alert.Matchers
-	Continue   bool
-	Receiver   string
-	GroupBy    []string // sorted
-	GroupByAll bool
-	Routes     []Route
-}
-
-// match appends the routes that ls takes.
-func (r *Route) match(dst []*Route, ls alert.Labels) []*Route {
-	if !r.Matchers.Matches(ls) {
-		return dst
-	}
-	before := len(dst)
-	for i := range r.Routes {
-		n := len(dst)
-		if dst = r.Routes[i].match(dst, ls); len(dst) > n && !r.Routes[i].Continue {
-			break
-		}
-	}
-	if len(dst) == before {
-		dst = append(dst, r)
-	}
-	return dst
-}
-
-// pageKey is the key under which the core would page for a.
-func (r *Route) pageKey(a *alert.Alert) string {
-	group := a.Labels.AppendOnly(nil, r.GroupBy, r.GroupByAll)
-	return alert.PageKey(r.Key+":"+group.String(), a.Labels.Severity())
-}
 
 // Options of a Guard.
 type Options struct {
@@ -81,12 +43,10 @@ type Options struct {
 	Read func(ctx context.Context, since time.Time) (*stream.Reader, error)
 	Desk *Desk
 
-	// Send brings one alert to a receiver, under a key that its provider
-	// deduplicates on. Others that wait behind it are named by their number
-	// only. It has the context's deadline to do so.
-	Send func(ctx context.Context, receiver, key string, a *alert.Alert, others int) error
-	// Sent is told of each alert that was sent, so that the core learns of it.
-	Sent func(ctx context.Context, f alert.Fingerprint, receivers []string)
+	// Pager sends what is overdue.
+	Pager *pager.Pager
+	// Ended, when there is one, is told of each alert whose end is in the log.
+	Ended func(f alert.Fingerprint)
 
 	Logger *zap.Logger
 }
@@ -98,36 +58,45 @@ type watched struct {
 	pageBy time.Time
 	seen   time.Time // when the guard first read of it
 	forced bool      // whatever the desk says
+
+	overdue bool         // at the last look
+	route   *pager.Route // that ways are by
+	ways    []pager.Way
+	tried   map[pager.Way]attempt
+}
+
+// attempt is what came of sending an alert on one of its ways.
+type attempt struct {
+	failed int // times
+	took   bool
 }
 
 // Guard watches one log. Its methods are safe for concurrent use.
 type Guard struct {
-	opts  Options
-	route atomic.Pointer[Route]
-	paged atomic.Uint64
+	opts       Options
+	pager      *pager.Pager
+	paged      atomic.Uint64
+	turnedAway atomic.Uint64
 
 	bypass atomic.Bool  // see Bypass
 	looked atomic.Int64 // when it last looked at the desk, in Unix nanoseconds
 
-	mu      sync.Mutex
-	left    []*watched // overdue, and still not paged at the last look
-	waiting map[alert.Fingerprint]*watched
-	pace    sync.Mutex
-	sent    map[string][]time.Time // raw pages of the last minute, by receiver
+	mu        sync.Mutex
+	waiting   map[alert.Fingerprint]*watched
+	left      []*watched      // overdue, and still not paged a look later
+	extra     []*watched      // beyond MaxWatched
+	uncounted int             // beyond them, and in no page yet
+	busy      map[string]bool // receivers that are being paged
+	sending   sync.WaitGroup
 }
 
-// New returns a guard that routes by r.
-func New(o Options, r *Route) *Guard {
+// New returns a guard; Run has it watch.
+func New(o Options) *Guard {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	g := &Guard{opts: o, waiting: map[alert.Fingerprint]*watched{}, sent: map[string][]time.Time{}}
-	g.SetRoute(r)
-	return g
+	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, busy: map[string]bool{}}
 }
-
-// SetRoute routes otherwise from now on.
-func (g *Guard) SetRoute(r *Route) { g.route.Store(r) }
 
 // Force has an alert paged at the next look, whatever is known of it.
 func (g *Guard) Force(a *alert.Alert, seq uint64) {
@@ -139,6 +108,9 @@ func (g *Guard) Force(a *alert.Alert, seq uint64) {
 // Paged counts the alerts that the guard has paged.
 func (g *Guard) Paged() uint64 { return g.paged.Load() }
 
+// TurnedAway counts the alerts that were not watched for want of room.
+func (g *Guard) TurnedAway() uint64 { return g.turnedAway.Load() }
+
 // Run watches until ctx ends.
 func (g *Guard) Run(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -149,6 +121,7 @@ func (g *Guard) Run(ctx context.Context) {
 		case <-ctx.Done():
 			t.Stop()
 			wg.Wait()
+			g.sending.Wait()
 			return
 		case <-t.C:
 			g.inspect(ctx, time.Now())
@@ -182,7 +155,9 @@ func (g *Guard) read(ctx context.Context) {
 
 func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (time.Time, error) {
 	var d frame.Decoder
-	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool { return a.Labels.Severity() >= alert.Error })
+	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool {
+		return a.Labels.Severity() >= alert.Error || a.Status == alert.Resolved // what was forced may be of any severity
+	})
 	for {
 		m, err := r.Next()
 		if err != nil {
@@ -197,11 +172,15 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 	}
 }
 
+// watch takes an alert whose strings and slices change no more, if it fires.
 func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 	if a.Status == alert.Resolved { // it is over: nothing to act on
 		g.mu.Lock()
 		delete(g.waiting, a.Fingerprint)
 		g.mu.Unlock()
+		if g.opts.Ended != nil {
+			g.opts.Ended(a.Fingerprint)
+		}
 		return
 	}
 	var within time.Duration
@@ -227,40 +206,36 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 		pageBy = earliest
 	}
 	if len(g.waiting) >= MaxWatched {
-		pageBy = time.Now()
+		g.beyond(a, seq)
+		return
 	}
-	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: pageBy, seen: time.Now()}
+	g.waiting[a.Fingerprint] = &watched{alert: *a, seq: seq, pageBy: pageBy, seen: time.Now()}
 }
 
 // inspect lets go of what is settled and pages what is overdue.
 func (g *Guard) inspect(ctx context.Context, now time.Time) {
 	var overdue []*watched
 	g.mu.Lock()
-	for f, w := range g.waiting {
+	g.left = nil
+	for f, w := range g.waiting { // order: sorted below
 		known, until := g.opts.Desk.standing(f, w.seq)
-		switch {
-		case w.forced:
-			overdue = append(overdue, w)
-		case known && until == 0:
+		if known && until == 0 && !w.forced {
 			delete(g.waiting, f)
-		case known:
-			if due := until.Std().Add(g.patience()); !due.Before(now) {
-				w.pageBy = due
-				continue
+			continue
+		}
+		before := w.overdue
+		w.overdue = g.due(w, known, until, now)
+		if w.overdue {
+			overdue = append(overdue, w)
+			if before {
+				g.left = append(g.left, w)
 			}
-			overdue = append(overdue, w)
-		case g.due(w, now):
-			overdue = append(overdue, w)
 		}
 	}
+	overdue = append(overdue, g.extra...)
+	g.extra = nil
+	sortByDue(g.left)
 	g.mu.Unlock()
 	sortByDue(overdue)
-	var wg sync.WaitGroup
-	places := make(chan struct{}, maxSending) // one receiver that hangs delays no other
-	for i, w := range overdue {
-		places <- struct{}{}
-		wg.Go(func() { g.page(ctx, w, len(overdue)-i-1); <-places })
-	}
-	wg.Wait()
-	g.leave(overdue)
+	g.dispatch(ctx, overdue)
 }

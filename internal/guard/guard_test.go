@@ -16,6 +16,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
@@ -45,8 +46,7 @@ func watch(t *testing.T, f func(t *testing.T, p *post)) {
 			t.Fatal(err)
 		}
 		p := &post{t: t, log: s, desk: NewDesk()}
-		root := &Route{Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}}
-		p.guard = New(Options{Read: s.ReadLogSince, Desk: p.desk, Send: p.send, Sent: func(context.Context, alert.Fingerprint, []string) {}}, root)
+		p.begin(&pager.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { p.guard.Run(ctx); close(done) }()
@@ -59,7 +59,17 @@ func watch(t *testing.T, f func(t *testing.T, p *post)) {
 	})
 }
 
-func (p *post) send(_ context.Context, receiver, key string, a *alert.Alert, _ int) error {
+// begin makes the guard that routes by r.
+func (p *post) begin(r *pager.Route) {
+	send := pager.New(pager.Options{Send: p.send, Sent: func(context.Context, pager.Page) {}, Aliases: &p.desk.Aliases}, r)
+	p.guard = New(Options{Read: p.log.ReadLogSince, Desk: p.desk, Pager: send})
+}
+
+func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, _ int) error {
+	if receiver == "hangs" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.broken {
@@ -165,17 +175,17 @@ func TestGoesOnTryingUntilSomebodyHears(t *testing.T) {
 
 func TestStormIsPagedAtAPaceAndNobodyIsForgotten(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
-		const n = 3 * PagesPerMinute
+		const n = 3 * pager.PerMinute
 		for i := range n {
 			p.fire("critical", fmt.Sprint(i), alert.Firing)
 		}
 		time.Sleep(CriticalWithin + 2*time.Second)
-		if got := strings.Count(p.paged(), keyA); got != PagesPerMinute {
-			t.Errorf("%d pages at once, want %d", got, PagesPerMinute)
+		if got := strings.Count(p.paged(), keyA); got != pager.PerMinute {
+			t.Errorf("%d pages at once, want %d", got, pager.PerMinute)
 		}
 		time.Sleep(3 * time.Minute)
-		if got := strings.Count(p.paged(), keyA); got != n-PagesPerMinute {
-			t.Errorf("%d pages later, want the other %d", got, n-PagesPerMinute)
+		if got := strings.Count(p.paged(), keyA); got != n-pager.PerMinute {
+			t.Errorf("%d pages later, want the other %d", got, n-pager.PerMinute)
 		}
 	})
 }
@@ -200,7 +210,7 @@ func TestWatchesWhatCameJustBeforeItsStart(t *testing.T) {
 		p := &post{t: t, log: s, desk: NewDesk()}
 		p.fire("critical", "a", alert.Firing)
 		time.Sleep(50 * time.Second) // a crash, and a start that takes its time
-		p.guard = New(Options{Read: s.ReadLogSince, Desk: p.desk, Send: p.send, Sent: func(context.Context, alert.Fingerprint, []string) {}}, &Route{Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})
+		p.begin(&pager.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { p.guard.Run(ctx); close(done) }()
@@ -214,26 +224,70 @@ func TestWatchesWhatCameJustBeforeItsStart(t *testing.T) {
 	})
 }
 
-func TestRoutesAsTheCoreDoes(t *testing.T) {
-	m, err := alert.NewMatcher("team", alert.Equal, "db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &Route{Key: "{}", Receiver: "root", Routes: []Route{
-		{Key: "1", Receiver: "both", Continue: true, Matchers: alert.Matchers{m}},
-		{Key: "2", Receiver: "db", Matchers: alert.Matchers{m}, GroupByAll: true},
-		{Key: "3", Receiver: "never", Matchers: alert.Matchers{m}},
-	}}
-	f := func(team, want string) {
-		t.Helper()
-		var got []string
-		for _, x := range r.match(nil, alert.Labels{{Name: "team", Value: team}}) {
-			got = append(got, x.Receiver)
+// TestHangingReceiverDelaysNoOther holds that raw pages of one receiver go out at
+// their time while another takes none.
+func TestHangingReceiverDelaysNoOther(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		m, err := alert.NewMatcher("pod", alert.Regexp, "h.*")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if s := strings.Join(got, " "); s != want {
-			t.Errorf("team %s: %s, want %s", team, s, want)
+		p.guard.pager.SetRoute(&pager.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}, Routes: []pager.Route{
+			{ID: "h", Key: "h", Receiver: "hangs", Matchers: alert.Matchers{m}, GroupByAll: true, Continue: true},
+		}})
+		for i := range 100 {
+			p.fire("critical", fmt.Sprint("h", i), alert.Firing)
 		}
-	}
-	f("db", "both db")
-	f("web", "root")
+		for i := range 4 {
+			time.Sleep(10 * time.Second)
+			p.fire("critical", fmt.Sprint(i), alert.Firing)
+		}
+		time.Sleep(CriticalWithin - 40*time.Second + 2*time.Second)
+		p.want("in front of the others", "")
+		for i := range 4 {
+			time.Sleep(10 * time.Second)
+			p.want("beside one that hangs", keyA+" "+fmt.Sprint(i))
+		}
+	})
+}
+
+// TestBeyondTheLimitIsPagedAtOnce fills the table and brings one more.
+func TestBeyondTheLimitIsPagedAtOnce(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		one := func(i int) {
+			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
+			a.Fingerprint = a.Labels.Fingerprint()
+			p.guard.watch(&a, 1, time.Now())
+		}
+		for i := range MaxWatched {
+			one(i)
+		}
+		time.Sleep(2 * time.Second)
+		p.want("as many as are watched", "")
+		one(MaxWatched)
+		time.Sleep(2 * time.Second)
+		p.want("one more", fmt.Sprint(keyA, " ", MaxWatched))
+		for i := range 10 * maxExtra {
+			one(MaxWatched + 1 + i)
+		}
+		time.Sleep(2 * time.Second)
+		p.guard.mu.Lock()
+		defer p.guard.mu.Unlock()
+		if n := len(p.guard.waiting); n != MaxWatched || len(p.guard.extra) > maxExtra || p.guard.TurnedAway() != 1+10*maxExtra {
+			t.Errorf("%d watched, %d more, %d turned away", n, len(p.guard.extra), p.guard.TurnedAway())
+		}
+	})
+}
+
+func TestPagesUnderTheKeyOfTheGroup(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.desk.Alias(`{}:{alertname="A"}`, `{}:{alertname="A"}~INC-7`)
+		p.fire("critical", "a", alert.Firing)
+		time.Sleep(CriticalWithin + 2*time.Second)
+		p.want("a group with an alias", `oncall {}:{alertname="A"}~INC-7#critical a`)
+		p.desk.ForgetAliases()
+		p.fire("critical", "b", alert.Firing)
+		time.Sleep(CriticalWithin + 2*time.Second)
+		p.want("without", keyA+" b")
+	})
 }

@@ -4,79 +4,113 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/guard/pager"
 )
 
-const sendTimeout = 5 * time.Second
+// maxExtra bounds the alerts beyond MaxWatched that a look takes along.
+const maxExtra = 64
 
-// page sends one alert to its receivers. One that no receiver took stays
-// watched and is tried again at the next look.
-func (g *Guard) page(ctx context.Context, w *watched, others int) {
-	reached, _ := g.send(ctx, &w.alert, others)
-	if len(reached) == 0 {
+// beyond takes an alert for which there is no room: it is paged at the next look
+// or, where there are too many of these, counted in a page. The caller holds g.mu.
+func (g *Guard) beyond(a *alert.Alert, seq uint64) {
+	g.turnedAway.Add(1)
+	if len(g.extra) >= maxExtra {
+		g.uncounted++
 		return
 	}
-	g.mu.Lock()
-	delete(g.waiting, w.alert.Fingerprint)
-	g.mu.Unlock()
-	g.opts.Logger.Error("the guard has paged: nobody had decided about a critical alert in time",
-		zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Uint64("seq", w.seq), zap.Strings("receivers", reached))
-	g.opts.Sent(ctx, w.alert.Fingerprint, reached)
+	g.extra = append(g.extra, &watched{alert: *a, seq: seq, pageBy: time.Now()})
 }
 
-// PageNow pages for an alert that could not be put into the log, while its
-// sender waits. It succeeds when each receiver that the routes lead to has it,
-// and returns those that have.
-func (g *Guard) PageNow(ctx context.Context, a *alert.Alert) (reached []string, err error) {
-	return g.send(ctx, a, 0)
-}
+// maxSending bounds what a receiver is sent at a look. More do not go out.
+const maxSending = pager.PerMinute
 
-// send brings an alert to its receivers and returns those that took it.
-func (g *Guard) send(ctx context.Context, a *alert.Alert, others int) (reached []string, err error) {
-	for _, route := range g.route.Load().match(nil, a.Labels) {
-		receiver := route.Receiver
-		if !g.mayPage(receiver) {
-			err = errors.Join(err, fmt.Errorf("guard: %d raw pages went to receiver %s within a minute; this one waits", PagesPerMinute, receiver))
-			continue
-		}
-		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		failed := g.opts.Send(sendCtx, receiver, route.pageKey(a), a, others)
-		cancel()
-		if failed != nil {
-			g.opts.Logger.Error("the guard could not page", zap.String("receiver", receiver), zap.Stringer("fingerprint", a.Fingerprint), zap.Error(failed))
-			err = errors.Join(err, failed)
-			g.pace.Lock()
-			took := g.sent[receiver] // it did not go out: give back its place
-			g.sent[receiver] = took[:max(0, len(took)-1)]
-			g.pace.Unlock()
-			continue
-		}
-		reached = append(reached, receiver)
+// dispatch pages each receiver by itself: one that hangs keeps its own pages
+// waiting, and nobody else's. It does not wait for them. What failed least often
+// goes first, so that what is never taken keeps nothing else from being tried.
+func (g *Guard) dispatch(ctx context.Context, overdue []*watched) {
+	type page struct {
+		*watched
+		way pager.Way
 	}
-	if len(reached) > 0 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lanes := map[string][]page{}
+	for _, w := range overdue {
+		for _, way := range g.waysOf(w) {
+			if !g.busy[way.Receiver] && !w.tried[way].took {
+				lanes[way.Receiver] = append(lanes[way.Receiver], page{w, way})
+			}
+		}
+	}
+	uncounted := g.uncounted
+	if len(lanes) > 0 {
+		g.uncounted = 0
+	}
+	for receiver, pages := range lanes { // order: side by side
+		slices.SortStableFunc(pages, func(a, b page) int { return cmp.Compare(a.tried[a.way].failed, b.tried[b.way].failed) })
+		g.busy[receiver] = true
+		g.sending.Go(func() {
+			var wg sync.WaitGroup
+			for i, p := range pages[:min(len(pages), maxSending)] { // the rest at a later look
+				wg.Go(func() { g.page(ctx, p.watched, p.way, len(pages)-i-1+uncounted) })
+			}
+			wg.Wait()
+			g.mu.Lock()
+			delete(g.busy, receiver)
+			g.mu.Unlock()
+		})
+	}
+}
+
+// waysOf finds them once for each tree. The caller holds g.mu.
+func (g *Guard) waysOf(w *watched) []pager.Way {
+	if r := g.pager.Route(); w.route != r {
+		w.route, w.ways = r, g.pager.Ways(&w.alert)
+	}
+	return w.ways
+}
+
+// page sends one alert on one way. It is let go when it has been tried on all of
+// its ways and somebody took it; until then the others are tried again.
+func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int) {
+	err := g.pager.Send(ctx, &w.alert, way, others, true)
+	g.mu.Lock()
+	if w.tried == nil {
+		w.tried = map[pager.Way]attempt{}
+	}
+	at := w.tried[way]
+	if at.took = err == nil; err != nil && !errors.Is(err, pager.ErrPace) {
+		at.failed++
+	}
+	w.tried[way] = at
+	reached, left := 0, 0
+	for _, each := range g.waysOf(w) {
+		switch at := w.tried[each]; {
+		case at.took:
+			reached++
+		case at.failed == 0:
+			left++
+		}
+	}
+	if reached > 0 && left == 0 && g.waiting[w.alert.Fingerprint] == w {
+		delete(g.waiting, w.alert.Fingerprint)
+	}
+	g.mu.Unlock()
+	if err != nil {
+		return
+	}
+	if reached == 1 {
 		g.paged.Add(1)
 	}
-	return reached, err
-}
-
-// mayPage keeps to PagesPerMinute: it takes one of them, or says that there is
-// none left.
-func (g *Guard) mayPage(receiver string) bool {
-	g.pace.Lock()
-	defer g.pace.Unlock()
-	recent := slices.DeleteFunc(g.sent[receiver], func(t time.Time) bool { return time.Since(t) >= time.Minute })
-	may := len(recent) < PagesPerMinute
-	if may {
-		recent = append(recent, time.Now())
-	}
-	g.sent[receiver] = recent
-	return may
+	g.opts.Logger.Error("the guard has paged: nobody had decided about a critical alert in time",
+		zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Uint64("seq", w.seq), zap.String("receiver", way.Receiver))
 }
 
 // sortByDue puts first what has waited longest; criticals first among equals.

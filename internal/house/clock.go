@@ -7,17 +7,20 @@ import (
 // clocks lists the packages that may read the machine's clock or wait on it.
 // internal/engine is the only one whose reading decides anything.
 var clocks = excuses{
-	"internal/engine":    "the one clock: it publishes ticks, and only ticks move the core",
-	"internal/guard":     "it pages when the engine does not, so it cannot ask the engine for the time",
-	"internal/access":    "bcrypt rests after a wrong password; nothing is decided by when",
-	"internal/stream":    "it waits for room on the disk; nothing is decided by when",
-	"internal/selfalert": "it tells of trouble at most once a minute, also when nothing else runs",
-	"internal/demo":      "it plays a storm at the speed of the wall clock",
-	"internal/web":       "it measures requests",
-	"internal/node":      "it hands the clock to those who may read it, and stamps a reload",
-	"enrich":             "its pipeline measures look-ups; what they find decides no page",
-	"sinks":              "its shell spaces retries and measures attempts",
-	"sinks/sinktest":     "a provider for tests, which stamps what it receives",
+	"internal/engine":      "the one clock: it publishes ticks, and only ticks move the core",
+	"internal/guard":       "it pages when the engine does not, so it cannot ask the engine for the time",
+	"internal/guard/pager": "it pages when the engine does not, so it cannot ask the engine for the time",
+	"internal/access":      "bcrypt rests after a wrong password; nothing is decided by when",
+	"internal/stream":      "it waits for room on the disk; nothing is decided by when",
+	"internal/canary":      "it proves that alerts come through, in time",
+	"internal/heartbeat":   "it beats, also when nothing else runs",
+	"internal/selfalert":   "it tells of trouble at most once a minute, also when nothing else runs",
+	"internal/demo":        "it plays a storm at the speed of the wall clock",
+	"internal/web":         "it measures requests",
+	"internal/node":        "it hands the clock to those who may read it, and stamps a reload",
+	"enrich":               "its pipeline measures look-ups; what they find decides no page",
+	"sinks":                "its shell spaces retries and measures attempts",
+	"sinks/sinktest":       "a provider for tests, which stamps what it receives",
 }
 
 const clockFuncs = "Now Since Until Sleep After AfterFunc Tick NewTimer NewTicker"

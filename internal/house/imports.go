@@ -11,7 +11,7 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ preview ◀ web ◀ node ◀ sim, demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ preview ◀ web ◀ node ◀ demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
@@ -38,13 +38,14 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/frame", edges},
 	{"internal/stream", edges + " internal/durable internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
-	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream"},
+	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream internal/guard/pager"},
+	{"internal/guard/pager", "alert"},
 	{"internal/engine", edges + " internal/durable internal/frame internal/stream"},
 	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
-	{"internal/node", all + " internal/web"},                  // starts and stops all of them
-	{"internal/hostile", all + " internal/web internal/node"}, // tests only
-	{"internal/sim", all + " internal/web internal/node"},
+	{"internal/node", all + " internal/web"},                                           // starts and stops all of them
+	{"internal/hostile", all + " internal/web internal/node"},                          // tests only
+	{"internal/sim", "alert correlate internal/frame internal/stream internal/engine"}, // tests only
 	{"internal/demo", all + " internal/web internal/node"},
 
 	{"cmd/...", "..."},
@@ -53,7 +54,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/engine internal/preview"
+	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/guard/pager internal/engine internal/preview"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

@@ -104,8 +104,8 @@ func TestClock(t *testing.T) {
 		expect(t, Clock(oneFile(t, path, body)), want...)
 	}
 	f("internal/config/a.go", "internal/config/a.go:3: internal/config uses time.Now")
-	f("internal/stream/a.go", "internal/stream/a.go:3: internal/stream uses time.Now")
-	f("internal/stream/a_test.go")
+	f("internal/frame/a.go", "internal/frame/a.go:3: internal/frame uses time.Now")
+	f("internal/frame/a_test.go")
 	f("internal/engine/a.go")
 	f("cmd/winnow/a.go")
 	f("benchmarks/a.go")

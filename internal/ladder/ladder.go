@@ -29,17 +29,20 @@ const (
 	// back: to the worst of that time.
 	GoodFor = 2 * time.Minute
 
-	// The lag of the core at which a step is taken.
+	// LagWithoutLookUps is the lag of the core at which L1 is taken.
 	LagWithoutLookUps = 2 * time.Second
-	LagEssentials     = 5 * time.Second
-	LagBypass         = 15 * time.Second
+	// LagEssentials is the same for L2.
+	LagEssentials = 5 * time.Second
+	// LagBypass is the same for L3.
+	LagBypass = 15 * time.Second
 
 	// HeapEssentials is the share of the memory limit that may be alive.
 	HeapEssentials = 0.70
 
 	// LateShare is the share of the look-ups within Window that may be late or
 	// fail, where there were FewLookUps at least.
-	LateShare  = 0.5
+	LateShare = 0.5
+	// FewLookUps is how many are too few to tell.
 	FewLookUps = 5
 
 	// ManyPanics is how many panics of the core within Window are a loop: three

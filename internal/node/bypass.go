@@ -10,83 +10,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
-	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
-	"github.com/winnowhq/winnow/internal/guard"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
-	"github.com/winnowhq/winnow/sinks"
 )
-
-// guardRoute is the routing tree as the guard has it.
-func guardRoute(r *correlate.Route) guard.Route {
-	g := guard.Route{Key: r.Key, Matchers: r.Matchers, Continue: r.Continue, Receiver: r.Receiver, GroupBy: r.GroupBy, GroupByAll: r.GroupByAll}
-	for i := range r.Routes {
-		g.Routes = append(g.Routes, guardRoute(&r.Routes[i]))
-	}
-	return g
-}
-
-// sendRaw brings one alert to all that stands behind a receiver, past log, core
-// and queues. It succeeds when one of the integrations took it: somebody has
-// been told then. A receiver with nobody behind it has nobody to tell.
-func (n *Node) sendRaw(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
-	m := &correlate.Notification{
-		Kind: correlate.Page, Reason: correlate.FirstNotification, Class: correlate.WantsResolved | correlate.FiringOnly,
-		Receiver: receiver, GroupKey: key, Keys: []string{key}, GroupLabels: a.Labels, At: alert.TimeOf(time.Now()),
-		Opened: a.StartsAt, Severity: a.Labels.Severity(), Firing: 1 + others, Omitted: others,
-		Alerts: []correlate.Member{{
-			Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt,
-			GeneratorURL: a.GeneratorURL, Deliveries: 1, New: true,
-		}},
-	}
-	message := &sinks.Message{
-		Notification: m, Key: key, Page: true,
-		Context: degraded("sent as it came: nobody had decided about it in time"),
-	}
-	return n.sendAny(ctx, receiver, message, 0)
-}
-
-// sendAny brings a message to all that stands behind a receiver and succeeds
-// when one of them took it. Without a timeout the context's deadline holds.
-func (n *Node) sendAny(ctx context.Context, receiver string, message *sinks.Message, timeout time.Duration) error {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	integrations := (*n.receivers.Load())[receiver]
-	answers := make(chan error, len(integrations))
-	for _, in := range integrations {
-		go func() { answers <- in.Send(ctx, message) }()
-	}
-	var errs []error
-	for range integrations {
-		select {
-		case err := <-answers:
-			if err == nil {
-				return nil
-			}
-			errs = append(errs, err)
-		case <-ctx.Done():
-			return errors.Join(append(errs, ctx.Err())...)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// sentRaw tells people that the guard had to page, and the core that it did.
-func (n *Node) sentRaw(ctx context.Context, f alert.Fingerprint, receivers []string) {
-	n.alarm.Raise(selfalert.CriticalUnheard, f.String())
-	for _, r := range receivers {
-		e := frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: f, Receiver: r}}
-		if _, err := n.stream.AppendEvents(ctx, e); err != nil && !n.forward.later.add(e) {
-			n.log.Error("a raw page is not in the log; its end may not be told", zap.Stringer("fingerprint", f), zap.Error(err))
-		}
-	}
-}
 
 // Unreadable bodies of one source that come within this time, and how many of
 // them, are worth a self-alert: one may be a slip of somebody's curl.

@@ -66,13 +66,22 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
 	all := len(b.Quarantined) == 0
+	reached := make([][]string, len(b.Alerts))
+	errs := make([]error, len(b.Alerts))
+	var wg sync.WaitGroup
 	for i := range b.Alerts {
 		a := &b.Alerts[i]
 		if a.Status == alert.Resolved || a.Labels.Severity() < alert.Error {
 			all = false // it can wait for its sender to come again
 			continue
 		}
-		all = f.page(ctx, b, a) && all
+		if !f.handed(a.Fingerprint) { // one receiver that hangs delays no other
+			wg.Go(func() { reached[i], errs[i] = f.node.pager.PageNow(ctx, a) })
+		}
+	}
+	wg.Wait()
+	for i := range b.Alerts { // in the order that the log will have
+		all = f.keep(b, &b.Alerts[i], reached[i], errs[i]) && all
 	}
 	if all {
 		return nil
@@ -94,17 +103,18 @@ func (f *forward) recovered() {
 	}
 }
 
-// page hands on one alert of a batch; true when somebody has it and it will be
-// in the log.
-func (f *forward) page(ctx context.Context, b *ingest.Batch, a *alert.Alert) bool {
-	now := time.Now()
+// handed reports whether an alert has been handed on a short while ago.
+func (f *forward) handed(of alert.Fingerprint) bool {
 	f.mu.Lock()
-	at, ok := f.sent[a.Fingerprint]
-	f.mu.Unlock()
-	if ok && now.Sub(at) < forwardMemory {
-		return true
-	}
-	receivers, err := f.node.guard.PageNow(ctx, a)
+	defer f.mu.Unlock()
+	at, ok := f.sent[of]
+	return ok && time.Since(at) < forwardMemory
+}
+
+// keep remembers what was handed on of a batch, to whom, until it is in the log.
+// It is false when somebody has not got it, or there is no room.
+func (f *forward) keep(b *ingest.Batch, a *alert.Alert, receivers []string, err error) bool {
+	now := time.Now()
 	if len(receivers) > 0 && !f.later.add(handedOn(b, a, receivers)...) {
 		f.node.log.Error("an alert was handed on past the log and there is no room to remember it; its sender is asked to come again", zap.Stringer("fingerprint", a.Fingerprint))
 		return false
@@ -112,6 +122,9 @@ func (f *forward) page(ctx context.Context, b *ingest.Batch, a *alert.Alert) boo
 	if err != nil {
 		f.node.log.Error("the log takes nothing, and a critical alert could not be handed on", zap.Stringer("fingerprint", a.Fingerprint), zap.Error(err))
 		return false
+	}
+	if len(receivers) == 0 {
+		return true // nothing was to be handed on
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,12 +19,17 @@ import (
 	commoncfg "github.com/prometheus/common/config"
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
+	"github.com/winnowhq/winnow/internal/canary"
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/pager"
+	"github.com/winnowhq/winnow/internal/heartbeat"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/internal/web"
@@ -45,6 +50,14 @@ type Options struct {
 	// KeepFile is where the settings by which incidents were opened are kept,
 	// secrets included, until those are over; in memory only when empty.
 	KeepFile string
+
+	// RawFile is where pages that went out past the core are remembered until
+	// their end is told; in memory only when empty.
+	RawFile string
+
+	// Probe, for tests, is called with each event of the log before it is applied,
+	// and may break the core.
+	Probe func(*frame.Event)
 
 	// ExternalURL is where people find this Winnow; pages link to it.
 	ExternalURL *url.URL
@@ -81,10 +94,15 @@ type Node struct {
 	replays  *ingest.Replays // outlives a reload
 	spoken   ingest.Dictionaries
 	guard    *guard.Guard
+	pager    *pager.Pager
+	raw      *rawPages
 	forward  *forward
 	alarm    *selfalert.Raiser
 	keep     *sinks.Keep
 	steps    *steps
+	canary   *canary.Canary
+	heart    *heartbeat.Heart
+	begun    time.Time
 
 	receivers atomic.Pointer[sinks.Receivers]
 
@@ -120,7 +138,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Access = gate
 	}
-	n := &Node{opts: o, log: o.Logger, replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
@@ -146,6 +164,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.alarm = selfalert.New(selfalert.Options{
 		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
 	})
+	if err := n.newCanary(); err != nil {
+		return err
+	}
 	n.openKeep()
 	parts, err := n.build(c)
 	if err != nil {
@@ -174,14 +195,15 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Unexplained: n.spoken.Renew,
 		Hold:        n.steps.essentials,
 		Point:       n.opts.point,
+		Probe:       n.opts.Probe,
 	})
 	if err != nil {
 		return err
 	}
 	route := guardRoute(&c.Policy.Route)
-	n.guard = guard.New(guard.Options{
-		Read: n.stream.ReadLogSince, Desk: desk, Send: n.sendRaw, Sent: n.sentRaw, Logger: n.log,
-	}, &route)
+	n.openRaw()
+	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &desk.Aliases, Logger: n.log}, &route)
+	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.raw.ended, Logger: n.log})
 	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
 	if err != nil {
@@ -208,6 +230,9 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.watchDisk(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
+	n.watchers.Go(func() { n.closeRaw(ctx) })
+	n.watchers.Go(func() { n.sing(ctx) })
+	n.watchers.Go(func() { n.heart.Run(ctx) })
 	go func() {
 		defer close(n.ended)
 		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())
@@ -225,6 +250,7 @@ func (n *Node) setReceivers(r sinks.Receivers) {
 			}
 		}
 	}
+	r[correlate.CanaryReceiver] = []sinks.Integration{canarySink{n.canary}}
 	n.receivers.Store(&r)
 	n.sinks.Set(r)
 }
@@ -251,7 +277,7 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined,
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
 	})
 }
 

@@ -107,7 +107,7 @@ func (n *Node) reload(ctx context.Context, force bool) (*preview.Diff, error) {
 	n.delivery.pipeline.Swap(p.enrich).Close()
 	n.current.Store(c)
 	route := guardRoute(&c.Policy.Route)
-	n.guard.SetRoute(&route)
+	n.pager.SetRoute(&route)
 	n.alarm.Configure(c.Winnow.SelfAlert)
 	n.opts.Access.Enforce(rules)
 	n.web.Configure(c, doors.Routes())

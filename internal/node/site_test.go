@@ -16,6 +16,7 @@ import (
 
 	"github.com/winnowhq/winnow/internal/config"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/ledger"
 	"github.com/winnowhq/winnow/sinks/sinktest"
@@ -52,6 +53,7 @@ type site struct {
 	network *sinktest.Network
 	node    *Node
 	sent    uint64
+	probe   func(*frame.Event) // breaks the core
 }
 
 func newSite(t *testing.T) *site {
@@ -83,7 +85,9 @@ func (s *site) options() Options {
 	o := Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
+		RawFile:     filepath.Join(s.dir, "raw.json"),
 		KeepFile:    filepath.Join(s.dir, "receivers.json"),
+		Probe:       s.probe,
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
 		point:       s.point,

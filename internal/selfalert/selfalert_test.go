@@ -1,6 +1,7 @@
 package selfalert
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -107,6 +108,34 @@ func TestGoesOnTryingUntilHeard(t *testing.T) {
 		p.answer(202)
 		time.Sleep(2 * tryAfter)
 		want(t, p, "trigger winnow/self/host/log_unavailable")
+	})
+}
+
+func TestAnotherSeverityIsToldAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *Raiser, p *place) {
+		r.RaiseAs(Degraded, "warning", "L1")
+		synctest.Wait()
+		r.RaiseAs(Degraded, "warning", "L2") // within the minute
+		synctest.Wait()
+		r.RaiseAs(Degraded, "critical", "L3")
+		want(t, p, "trigger winnow/self/host/degraded, trigger winnow/self/host/degraded")
+	})
+}
+
+func TestToldWaitsUntilPeopleKnow(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *Raiser, p *place) {
+		p.answer(500)
+		begun := time.Now()
+		r.Raise(DiskFailed, "")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		r.Told(ctx)
+		if waited := time.Since(begun); waited != 10*time.Second {
+			t.Errorf("nobody knows, and it waited %s", waited)
+		}
+		p.answer(202)
+		r.Told(t.Context())
+		want(t, p, "trigger winnow/self/host/disk_failed")
 	})
 }
 

@@ -39,6 +39,7 @@ const (
 	tickSpacing = 50 * time.Millisecond
 	retryDelay  = 20 * time.Second // of a commit; the engine has half a second, which changes nothing but the cost
 	maxRecord   = 1 << 20
+	maxRecords  = 2000 // more than any story has
 )
 
 // poisonous breaks the core as a bug would.
@@ -157,6 +158,9 @@ func (w *world) commitAll() bool {
 			panic(oracle("%v", err))
 		}
 		w.watch(commitBefore)
+		if len(w.outbox) > maxRecords {
+			panic(oracle("the outbox grows without end"))
+		}
 		seq, ok := w.commit(data, l.owner.After())
 		if !ok {
 			panic(oracle("the outbox refuses a record behind %d, it holds %d", l.owner.After(), len(w.outbox)))
@@ -221,6 +225,7 @@ func (w *world) deliver() {
 				continue
 			case d.Again:
 				w.tally.again++
+				w.unconfirmed(d.Notification)
 			}
 			w.handOn(d.Notification, d.Again)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
 )
 
 // The oracle knows what senders said, which silences and plans stood in the log,
@@ -212,6 +213,7 @@ func (w *world) silenced(id string, a *alert.Alert, at alert.Time) bool {
 func (w *world) verdict() {
 	w.inOrder()
 	w.onceEach()
+	w.endings()
 	if !w.whole && w.roll(4) > 0 {
 		return // a whole replay costs as much as the story
 	}
@@ -365,7 +367,13 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 		}
 	case correlate.Paged, correlate.Grouped:
 		if !slices.ContainsFunc(w.events, func(e event) bool {
-			return e.n.At >= r.At && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
+			if e.outcome == correlate.Skipped && e.n.Incident == r.Incident && e.n.At >= r.At {
+				return true // all that was to be said was over before anybody took it
+			}
+			// One that fired again, before its receiver heard that it had ended,
+			// stands in what was said before.
+			before := r.Now == correlate.Grouped && e.n.Incident == r.Incident
+			return (before || e.n.At >= r.At) && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
 		}) {
 			fail("no provider was asked to tell anybody")
 		}
@@ -400,26 +408,59 @@ func (w *world) mayFire(a *alert.Alert, at alert.Time) bool {
 }
 
 func (w *world) mayHaveEnded(a *alert.Alert, at alert.Time) bool {
-	ended := false
+	ended, may, ends, since := false, false, alert.Time(0), uint64(0)
+	look := func() { may = may || ended || since > 0 && w.believedUntil(ends, since, at) <= at }
 	w.eachDelivery(a, at, func(h *hearing, o *alert.Alert) bool {
-		if h.at == at && ended {
-			return false
+		if h.at == at {
+			look() // what came at that very time may be counted or not
 		}
 		validity := h.ev.Validity
 		if validity == 0 {
 			validity = 5 * time.Minute
 		}
-		switch {
-		case o.Status == alert.Resolved:
-			ended = true
-		case o.EndsAt != 0:
-			ended = o.EndsAt <= at
-		default:
-			ended = h.at.Add(validity) <= at
+		ended, since = o.Status == alert.Resolved, h.seq
+		if ends = o.EndsAt; ends == 0 {
+			ends = h.at.Add(validity)
 		}
 		return true
 	})
-	return ended
+	look()
+	return may
+}
+
+// believedUntil moves an end that message since has given: our own absence ends
+// nothing.
+func (w *world) believedUntil(ends alert.Time, since uint64, at alert.Time) alert.Time {
+	for i := range w.heard {
+		if h := &w.heard[i]; h.seq > since && h.at <= at && h.ev.Kind == frame.Resume && ends > h.ev.From {
+			ends = ends.Add(max(0, h.at.Sub(h.ev.From)))
+		}
+	}
+	return ends
+}
+
+// endings hold that nobody was told of an end that nobody has spoken of.
+func (w *world) endings() {
+	for _, r := range w.outbox {
+		for i := range r.commit.Outputs {
+			n := &r.commit.Outputs[i]
+			for j := range n.Alerts {
+				m := &n.Alerts[j]
+				if a := (alert.Alert{Labels: m.Labels, Fingerprint: m.Fingerprint}); m.EndsAt != 0 && !w.mayHaveEnded(&a, n.At) {
+					panic(oracle("%s says that %s has ended, which its sender has not said nor left to be believed", n.ID(), m.Labels))
+				}
+			}
+		}
+	}
+}
+
+// unconfirmed holds that what the log knows to be delivered is not sent again.
+func (w *world) unconfirmed(n *correlate.Notification) {
+	for i := range w.heard {
+		if r := w.heard[i].ev.Receipt; r != nil && r.Last && r.Incident == n.Incident && r.Revision == n.Revision {
+			panic(oracle("%s is delivered again, message %d of the log confirms it", n.ID(), w.heard[i].seq))
+		}
+	}
 }
 
 func (w *world) eachDelivery(a *alert.Alert, until alert.Time, f func(*hearing, *alert.Alert) bool) {

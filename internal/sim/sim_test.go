@@ -75,6 +75,9 @@ func (x *explorer) reference(st *story) (places []place, known map[uint64]uint64
 	w.watch = func(m moment) { places = append(places, place{m, w.keep()}) }
 	w.applied = func(seq uint64) { known[seq] = w.sum() }
 	at, err := cutting(w.run)
+	if err != nil && x.only {
+		x.t.Log(w.trace())
+	}
 	if err == nil && at == nil {
 		for _, r := range w.outbox {
 			for i := range r.commit.Outputs {
@@ -176,7 +179,8 @@ func number(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// TestCrashPoints tries WINNOW_SIM_POINTS crash points, those of whole stories;
+// TestCrashPoints tries WINNOW_SIM_POINTS crash points, those of whole stories
+// from the one with seed WINNOW_SIM_FIRST on;
 // or, with SEED and POINT, one of one story. POINT 0 is the story without a
 // crash.
 func TestCrashPoints(t *testing.T) {
@@ -191,7 +195,7 @@ func TestCrashPoints(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(maxHeap))
 	began := cpu()
 	budget := number(t, "WINNOW_SIM_POINTS", smallBudget)
-	for seed := uint64(1); x.points < budget; seed++ {
+	for seed := uint64(number(t, "WINNOW_SIM_FIRST", 1)); x.points < budget; seed++ {
 		x.explore(seed, 0)
 	}
 	x.gates()

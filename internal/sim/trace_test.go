@@ -56,6 +56,8 @@ func describe(e *frame.Event) string {
 		return "silence " + e.Silence.ID
 	case frame.SilenceExpire:
 		return "no more silence " + e.SilenceID
+	case frame.Policy:
+		return fmt.Sprintf("policy %s, by %v, team a to %s", e.PolicyHash, e.Policy.Route.GroupBy, e.Policy.Route.Routes[0].Receiver)
 	}
 	return [...]string{"", "alerts", "tick", "policy", "silence", "", "receipt", "resume", "quarantine", "stop", "bypass"}[e.Kind]
 }

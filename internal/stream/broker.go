@@ -32,6 +32,8 @@ type broker struct {
 	server atomic.Pointer[server.Server]
 	lock   *os.File
 	logs   *brokerLogs
+	faults []error // of the store, found before a start
+	hangs  bool    // a start has not come back, and has the folder
 }
 
 // startBroker starts the server. What its store could not write is told to
@@ -59,13 +61,24 @@ func startBroker(o *Options, failed func(error)) (*broker, error) {
 func (b *broker) boot() error {
 	opts := b.opts // a server writes into its own
 	b.logs.fatal.Store(nil)
+	faults, err := b.mendSequences()
+	if err != nil {
+		return err
+	}
+	for _, f := range faults {
+		b.logs.log.Error("the store is damaged", zap.Error(f))
+	}
+	b.faults = append(b.faults, faults...)
 	srv, err := server.NewServer(&opts)
 	if err != nil {
 		return fmt.Errorf("stream: embedded NATS server: %w", err)
 	}
 	b.server.Store(srv)
 	srv.SetLoggerV2(b.logs, false, false, false)
-	srv.Start()
+	if !within(startTimeout, srv.Start) {
+		b.hangs = true
+		return fmt.Errorf("stream: embedded NATS server on %s: %w within %s: its store is damaged, or too large for this machine; copy the folder aside before anything else, then start with an empty one to accept alerts again", b.dir, errHangs, startTimeout)
+	}
 	if !srv.ReadyForConnections(startTimeout) {
 		why := "it did not become ready"
 		if msg := b.logs.fatal.Load(); msg != nil {
@@ -74,6 +87,24 @@ func (b *broker) boot() error {
 		return fmt.Errorf("stream: embedded NATS server on %s: %s", b.dir, why)
 	}
 	return nil
+}
+
+// errHangs says that the server did not come back from its start. It cannot be
+// ended by anything but the end of the process.
+var errHangs = errors.New("it has not started")
+
+// within runs f and reports whether it has ended in time.
+func within(d time.Duration, f func()) bool {
+	ended := make(chan struct{})
+	go func() { f(); close(ended) }()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // lockDir keeps a second process out: the server itself would open the same
@@ -114,13 +145,16 @@ func (b *broker) health() error {
 
 // halt ends the server; the folder stays ours.
 func (b *broker) halt() {
-	if srv := b.server.Load(); srv != nil {
+	if srv := b.server.Load(); srv != nil && !b.hangs {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	}
 }
 
 func (b *broker) stop() error {
+	if b.hangs {
+		return nil // the server still has the folder
+	}
 	b.halt()
 	return b.lock.Close() // gives up the lock
 }

@@ -269,6 +269,9 @@ func (s *Stream) restart() error {
 	}
 	s.broker.halt()
 	if err := s.broker.boot(); err != nil {
+		if errors.Is(err, errHangs) && s.store.broken.CompareAndSwap(nil, &err) {
+			close(s.store.broke)
+		}
 		return err
 	}
 	l, err := s.connect(context.Background())

@@ -21,7 +21,7 @@ const setAside = ".damaged"
 // changed. What is in the messages is checked by us. A stream without messages
 // is a loss to look into.
 func (s *Stream) repair(ctx context.Context, js jetstream.JetStream, cfg *jetstream.StreamConfig) (jetstream.Stream, error) {
-	dir := filepath.Join(s.broker.dir, "jetstream", "$G", "streams", cfg.Name)
+	dir := s.broker.streamDir(cfg.Name)
 	blocks, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
 	if err != nil || len(blocks) == 0 {
 		return nil, fmt.Errorf("stream %s is missing from %s, which had it: the store is damaged; copy the folder aside before anything else, then start with an empty one to accept alerts again", cfg.Name, s.broker.dir)

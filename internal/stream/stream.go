@@ -120,6 +120,7 @@ func (s *Stream) open(ctx context.Context) (err error) {
 		if s.broker, err = startBroker(o, s.storeFailed); err != nil {
 			return err
 		}
+		s.faults = append(s.faults, s.broker.faults...)
 	}
 	l, err := s.connect(ctx)
 	if l != nil {

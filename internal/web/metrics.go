@@ -35,7 +35,7 @@ type books struct {
 	server *Server
 
 	info, deliveries, onsets, incidents, notifications, pages, swallowed, balanced, disposition *prometheus.Desc
-	live, open, logSeq, lag, faults, ticks, commits, handed                                     *prometheus.Desc
+	live, open, logSeq, lag, faults, recalled, ticks, commits, handed                           *prometheus.Desc
 	version                                                                                     string
 	all                                                                                         []*prometheus.Desc
 }
@@ -64,6 +64,7 @@ func newBooks(s *Server) *books {
 		logSeq:        d("winnow_engine_log_sequence", "Log message applied last."),
 		lag:           d("winnow_engine_log_lag_messages", "Log messages not yet applied."),
 		faults:        d("winnow_engine_log_faults_total", "Log and outbox messages missing or unreadable. Must be 0."),
+		recalled:      d("winnow_engine_recalled_alerts_total", "Alerts that were lost from the log and are in it again."),
 		ticks:         d("winnow_engine_ticks_total", "Ticks published."),
 		commits:       d("winnow_engine_commits_total", "Commit records written to the outbox."),
 		handed:        d("winnow_engine_notifications_total", "Notifications handed to the sinks."),
@@ -91,6 +92,7 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 	gauge(b.info, 1, b.version)
 	st := b.server.opts.Engine.Stats()
 	counter(b.faults, st.Faults.Load())
+	counter(b.recalled, st.Recalled.Load())
 	counter(b.ticks, st.Ticks.Load())
 	counter(b.commits, st.Commits.Load())
 	counter(b.handed, st.Delivered.Load())

@@ -29,6 +29,7 @@ type PagerDuty struct {
 	mu        sync.Mutex
 	script    []Response
 	events    []Event
+	refused   []Event // for good: a 4xx other than 429
 	incidents []Incident
 	standing  map[string]int      // index of the incident that is open for a key
 	resolves  map[string][]string // the incidents that a key's resolves named
@@ -80,7 +81,7 @@ func NewPagerDuty() *PagerDuty {
 func (p *PagerDuty) Clone() *PagerDuty {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := &PagerDuty{script: slices.Clone(p.script), events: slices.Clone(p.events), incidents: slices.Clone(p.incidents), standing: maps.Clone(p.standing), resolves: map[string][]string{}}
+	c := &PagerDuty{script: slices.Clone(p.script), events: slices.Clone(p.events), refused: slices.Clone(p.refused), incidents: slices.Clone(p.incidents), standing: maps.Clone(p.standing), resolves: map[string][]string{}}
 	for key, named := range p.resolves {
 		c.resolves[key] = slices.Clone(named)
 	}
@@ -162,6 +163,9 @@ func (p *PagerDuty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			reply(w, key, problem)
 			return
 		}
+	}
+	if answer.Status >= 400 && answer.Status < 500 && answer.Status != http.StatusTooManyRequests {
+		p.refuse(raw)
 	}
 	if answer.Drop {
 		panic(http.ErrAbortHandler)
@@ -245,6 +249,24 @@ func (p *PagerDuty) take(raw []byte) (key, problem string) {
 	p.events = append(p.events, seen)
 	p.apply(seen)
 	return e.DedupKey, ""
+}
+
+// refuse remembers what is refused for good.
+func (p *PagerDuty) refuse(raw []byte) {
+	var e event
+	if json.Unmarshal(raw, &e) != nil {
+		return
+	}
+	p.mu.Lock()
+	p.refused = append(p.refused, Event{At: time.Now(), Action: e.EventAction, Key: e.DedupKey, Routing: e.RoutingKey})
+	p.mu.Unlock()
+}
+
+// Refused reports whether an event of that kind was refused for good.
+func (p *PagerDuty) Refused(key, action string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.refused, func(e Event) bool { return e.Key == key && e.Action == action })
 }
 
 func (p *PagerDuty) apply(e Event) {

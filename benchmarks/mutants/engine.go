@@ -1,0 +1,130 @@
+package main
+
+// ofTheLog are planted where the log, its frames and the outbox are written and
+// read.
+var ofTheLog = []mutant{
+	{
+		name: "ack-before-persist", breaks: "2xx means durable",
+		edit: edit{"internal/stream/writer.go", "a := <-r.answer\n\treturn a.seq, a.err", "return w.stored.Load() + 1, nil"},
+		pkg:  "internal/stream", tests: "TestFullLogSaysUnavailable TestNothingIsAcceptedAfterAWriteThatFailed",
+	},
+	{
+		name: "accepted-by-a-broken-store", breaks: "once the store could not write, nothing is accepted",
+		edit: edit{"internal/stream/writer.go", `err = w.s.Broken() // whatever`, `err = nil // whatever`},
+		also: []edit{{"internal/stream/mend.go", "if err := s.Broken(); err != nil {\n\t\treturn nil, err\n", "if err := s.Broken(); err != nil && s.closed {\n\t\treturn nil, err\n"}},
+		pkg:  "internal/stream", tests: "TestNothingIsAcceptedAfterAWriteThatFailed",
+	},
+	{
+		name: "frame-counter-reused", breaks: "each frame has a number of its own",
+		edit: edit{"internal/stream/writer.go", `w.counter++`, `w.counter += 0`},
+		pkg:  "internal/stream", tests: "TestConcurrentAppendsShareFrames TestReopenGoesOnWithTheNumbers",
+	},
+	{
+		name: "frame-counter-reused-after-a-restart", breaks: "the numbers of frames go on over a restart",
+		edit: edit{"internal/stream/writer.go", `w.counter, w.last = counter+1, msg.Sequence`, `w.counter, w.last = counter, msg.Sequence`},
+		pkg:  "internal/stream", tests: "TestReopenGoesOnWithTheNumbers",
+	},
+	{
+		name: "log-fence-dropped", breaks: "a frame is stored behind the one that it was made for",
+		edit: edit{"internal/stream/writer.go", `jetstream.WithExpectLastSequencePerSubject(w.last), `, ``},
+		pkg:  "internal/stream", tests: "TestNumbersGoOnBehindALostAnswer",
+	},
+	{
+		name: "commit-fence-dropped", breaks: "of two processes one is kept from committing",
+		edit: edit{"internal/stream/outbox.go", `jetstream.WithExpectLastSequencePerSubject(after), `, ``},
+		pkg:  "internal/stream", tests: "TestCommitIsFenced",
+	},
+	{
+		name: "frame-checksum-ignored", breaks: "damage is noticed, not applied",
+		edit: edit{"internal/frame/frame.go", `want != got {`, `want != got && len(msg) == 0 {`},
+		pkg:  "internal/frame", tests: "TestEveryFlippedBitIsFound",
+	},
+}
+
+// ofTheEngine are planted where decisions are made durable, and where a life
+// takes over from the one before.
+var ofTheEngine = []mutant{
+	{
+		name: "page-before-commit", breaks: "nobody acts on what is not committed",
+		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &outputs[i], false)\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
+		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, d.Notification, d.Again)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, d.Notification, d.Again)\n\t\t}"}},
+		pkg:  "internal/engine", tests: "TestZombieIsFenced",
+	},
+	{
+		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",
+		edit: edit{"internal/engine/owner.go", `seq <= o.committed.input {`, `seq == 0 {`},
+		also: []edit{{"internal/engine/owner.go", `by > r.resumed || r.undelivered`, `by > 0 || r.undelivered`}},
+		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice",
+	},
+	{
+		name: "partial-commit-forgotten", breaks: "of a message committed in parts each part is written once",
+		edit: edit{"internal/engine/owner.go", `partial: last.Partial}`, `partial: 0 * last.Partial}`},
+		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "page-after-its-resolve", breaks: "after a start nobody is called to what is over",
+		edit: edit{"internal/engine/owner.go", `classes |= m.Class`, `classes |= 0 & m.Class`},
+		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "undelivered-not-sent-again", breaks: "what was committed and not confirmed is sent by the next life",
+		edit: edit{"internal/engine/owner.go", `r.held = append(r.held, *n)`, `r.held = append(r.held[:0:0], *n)`},
+		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "receipt-of-one-settles-all", breaks: "a notification is undelivered until its last receipt",
+		edit: edit{"internal/engine/shard.go", `if e.Receipt.Last {`, `if e.Receipt.Incident > 0 {`},
+		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "receipts-ignored", breaks: "a restart pages nothing twice",
+		edit: edit{"internal/engine/shard.go", `if e.Receipt.Last {`, `if e.Receipt.Last && e.Receipt.Incident == 0 {`},
+		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice TestResolvedIsNotPagedAgain",
+	},
+	{
+		name: "time-of-the-wall-clock", breaks: "the same log gives the same decisions, today or in a year",
+		edit: edit{"internal/engine/shard.go", `max(s.now, m.At), m.Seq`, `alert.TimeOf(time.Now()), m.Seq`},
+		also: []edit{{"internal/engine/shard.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"}},
+		pkg:  "internal/engine", tests: "TestSnapshotGoesOnAsBefore TestReplayKnowsNothingOfThePresentPolicy",
+	},
+	{
+		name: "resume-left-out", breaks: "our own absence ends no alert",
+		edit: edit{"internal/engine/owner.go", `first = frame.Event{Kind: frame.Resume, From: held.LastAt}`, `first = frame.Event{Kind: frame.Tick}`},
+		pkg:  "internal/engine", tests: "TestOurAbsenceResolvesNothing",
+	},
+	{
+		name: "poison-list-not-kept", breaks: "a message that breaks the core breaks no later life",
+		edit: edit{"internal/engine/poison.go", `if p.dir == "" {`, `if p.dir != "" {`},
+		pkg:  "internal/engine", tests: "TestPoisonIsGivenUp",
+	},
+	{
+		name: "poison-told-to-nobody", breaks: "the alerts of a message that was given up are paged raw",
+		edit: edit{"internal/engine/poison.go", `e.opts.Poisoned(m, broke)`, `_ = m`},
+		pkg:  "internal/engine", tests: "TestPoisonIsGivenUp",
+	},
+	{
+		name: "snapshot-without-the-undelivered", breaks: "what a snapshot leaves out is delivered all the same",
+		edit: edit{"internal/engine/snapshot.go", `ids = append(ids, id)`, `_ = id`},
+		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "snapshot-checksum-ignored", breaks: "a snapshot is whole or it is not used",
+		edit: edit{"internal/engine/snapshot.go", `!= xxhash.Sum64(b[:end]) {`, `== 0 && xxhash.Sum64(b[:end]) == 0 {`},
+		pkg:  "internal/engine", tests: "TestDamagedSnapshotIsNotUsed",
+	},
+	{
+		name: "lost-numbers-used-again", breaks: "nothing new takes the number of something that was decided",
+		edit: edit{"internal/engine/owner.go", `seq >= max(o.padTo, o.committed.input+1)`, `seq > 0`},
+		pkg:  "internal/engine", tests: "TestLogThatLostItsEnd",
+	},
+	{
+		name: "quarantined-rest-not-counted", breaks: "the rest of a body that could not be read is accounted for",
+		edit: edit{"internal/engine/shard.go", `range max(e.Quarantine.Alerts, 1) {`, `range e.Quarantine.Alerts {`},
+		pkg:  "internal/engine", tests: "TestQuarantinedIsInTheBooks",
+	},
+	{
+		name: "gap-in-frame-counters-unnamed", breaks: "a frame that is missing is named",
+		edit: edit{"internal/engine/shard.go", `counter != s.counter+1:`, `counter < s.counter:`},
+		pkg:  "internal/engine", tests: "TestMissingFrameIsNamed",
+	},
+}

@@ -21,10 +21,10 @@ type layer struct {
 
 // layers are tried in order. The first that matches has a function.
 var layers = []layer{
-	{"kernel: files, network, waiting", regexp.MustCompile(`^(internal/runtime/syscall\.|syscall\.|runtime\.(futex|epoll|write1|usleep|nanotime|vdso|madvise|sigreturn|tgkill|osyield))`)},
+	{"kernel: files, network, waiting", regexp.MustCompile(`^(internal/runtime/syscall\b|syscall\.|internal/syscall/|runtime\.(futex|epoll|write1|usleep|nanotime|vdso|madvise|sigreturn|tgkill|osyield))`)},
 	{"garbage collection", regexp.MustCompile(`^(runtime\.(gc|\(\*gc|scan|mark|greyobject|sweep|\(\*sweep|wb|bgsweep|bgscavenge|findObject|spanOf|typePointers|\(\*mspan\)\.(typePointers|heapBits|sweep)|tryDefer|\(\*scav|\(\*pageAlloc|bulkBarrier|deductAssist)|internal/runtime/gc)`)},
-	{"copying and comparing memory", regexp.MustCompile(`^(runtime\.(mem|cmp)|internal/bytealg\.|bytes\.|strings\.)`)},
-	{"Go runtime: goroutines, memory, maps", regexp.MustCompile(`^(runtime\.|runtime/|internal/runtime/|sync\.|sync/|internal/sync\.|context\.|aeshash|gogo|gosave|time\.)`)},
+	{"copying and comparing memory", regexp.MustCompile(`^(runtime\.(mem|cmp)|(mem|cmp|index|count)\w*body$|internal/bytealg\.|bytes\.|strings\.)`)},
+	{"Go runtime: goroutines, memory, maps", regexp.MustCompile(`^(runtime\.|runtime/|internal/runtime/|sync\.|sync/|internal/sync\.|context\.|aeshash|gogo|mcall|maps\.|slices\.|gosave|time\.)`)},
 	{"HTTP", regexp.MustCompile(`^(net\.|net/|bufio\.|internal/poll\.|io\.|mime|crypto/)`)},
 	{"JetStream", regexp.MustCompile(`^(github\.com/nats-io/|github\.com/minio/highwayhash|github\.com/klauspost/compress|github\.com/antithesishq|encoding/json|os\.)`)},
 	{"hashes", regexp.MustCompile(`^(github\.com/cespare/xxhash|hash/)`)},

@@ -9,7 +9,7 @@ const top = `File: winnow-profiled
 Type: cpu
 Showing nodes accounting for 10s, 100% of 10s total
       flat  flat%   sum%        cum   cum%
-     4.00s 40.00% 40.00%      4.00s 40.00%  internal/runtime/syscall.Syscall6
+     4.00s 40.00% 40.00%      4.00s 40.00%  internal/runtime/syscall/linux.Syscall6
      3.00s 30.00% 70.00%      5.00s 50.00%  github.com/winnowhq/winnow/ingest.(*reader).value (inline)
      1.50s 15.00% 85.00%      1.50s 15.00%  runtime.gcDrain
      1.00s 10.00% 95.00%      1.00s 10.00%  github.com/winnowhq/winnow/alert.Labels.Fingerprint

@@ -27,8 +27,16 @@ import (
 
 func main() {
 	out := flag.String("out", "dist/profiles", "folder to write profiles to")
+	draw := flag.String("draw", "", "only draw the chart of a text of go tool pprof -top, to standard output")
 	only := flag.String("only", "", "comma-separated loads; all where it is empty")
 	flag.Parse()
+	if *draw != "" {
+		if err := drawText(os.Stdout, *draw); err != nil {
+			fmt.Fprintln(os.Stderr, "profile:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *out, *only); err != nil {
@@ -83,7 +91,7 @@ func run(ctx context.Context, out, only string) error {
 				if err != nil {
 					return err
 				}
-				return save(ctx, filepath.Join(out, l.name), "CPU time under "+l.name, profile)
+				return save(ctx, filepath.Join(out, l.name), profile)
 			}, err
 		}
 		f, err := l.in.Measure(ctx, &s, scratch)
@@ -95,8 +103,25 @@ func run(ctx context.Context, out, only string) error {
 	return nil
 }
 
+// drawText writes the chart of a text that save has written.
+func drawText(out io.Writer, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	ss, err := shares(bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(chart(title(strings.TrimSuffix(filepath.Base(path), ".txt")), ss))
+	return err
+}
+
+// title is that of the chart of a load.
+func title(load string) string { return "CPU time of the server under " + load }
+
 // save writes a profile, its functions and their chart.
-func save(ctx context.Context, path, title string, profile []byte) error {
+func save(ctx context.Context, path string, profile []byte) error {
 	if err := os.WriteFile(path+".pprof", profile, 0o644); err != nil {
 		return err
 	}
@@ -108,7 +133,7 @@ func save(ctx context.Context, path, title string, profile []byte) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(path+".txt", top, 0o644), os.WriteFile(path+".svg", chart(title, ss), 0o644))
+	return errors.Join(os.WriteFile(path+".txt", top, 0o644), os.WriteFile(path+".svg", chart(title(filepath.Base(path)), ss), 0o644))
 }
 
 // freeAddress is one that nobody listens on.

@@ -207,6 +207,7 @@ func observe(t *testing.T, m *moment, im image) (o observed) {
 		}
 		s.node = n
 		<-n.Ready()
+		synctest.Wait() // until this life's first record stands
 		o.read = s.readAtStart(m)
 		time.Sleep(75 * time.Second)
 		o.missing = s.unheard(m.live)

@@ -308,7 +308,7 @@ func (c *Core) Quarantine(out *Output, now alert.Time, source, reason string) {
 
 // Resume says that nobody listened from from until to. What senders would have
 // said meanwhile is not known, so no alert ends for having been silent then. It
-// comes before Advance to the same time.
+// comes before Advance to the same time; from is none that is past already.
 func (c *Core) Resume(out *Output, from, to alert.Time) {
 	if from == 0 || to <= from {
 		return

@@ -373,11 +373,46 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 			// One that fired again, before its receiver heard that it had ended,
 			// stands in what was said before.
 			before := r.Now == correlate.Grouped && e.n.Incident == r.Incident
-			return (before || e.n.At >= r.At) && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
-		}) {
+			return (before || e.n.At >= r.At) && names(e.n, a)
+		}) && !w.overtaken(a, r) {
 			fail("no provider was asked to tell anybody")
 		}
 	}
+}
+
+func names(n *correlate.Notification, a *alert.Alert) bool {
+	return slices.ContainsFunc(n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
+}
+
+// overtaken reports whether what was to be said of an alert had ended before
+// anybody took it: the log says that a newer notification of its incident, which
+// was taken, has taken its place.
+func (w *world) overtaken(a *alert.Alert, r *correlate.Row) bool {
+	for i := range w.heard {
+		o := w.heard[i].ev.Receipt
+		if o == nil || o.Outcome != correlate.Superseded || o.Incident != r.Incident {
+			continue
+		}
+		n := w.decided(o.Incident, o.Revision)
+		if n.At >= r.At && names(n, a) && slices.ContainsFunc(w.events, func(e event) bool {
+			return e.taken() && e.n.Incident == n.Incident && e.n.Revision > n.Revision
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// decided is a notification as the outbox has it.
+func (w *world) decided(incident uint64, revision uint32) *correlate.Notification {
+	for _, r := range w.outbox {
+		for i := range r.commit.Outputs {
+			if n := &r.commit.Outputs[i]; n.Incident == incident && n.Revision == revision {
+				return n
+			}
+		}
+	}
+	panic(oracle("a receipt tells of %s/%d, which nobody has decided", correlate.IncidentName(incident), revision))
 }
 
 func (w *world) inhibited(a *alert.Alert, r *correlate.Row) bool {
@@ -432,8 +467,16 @@ func (w *world) mayHaveEnded(a *alert.Alert, at alert.Time) bool {
 // nothing.
 func (w *world) believedUntil(ends alert.Time, since uint64, at alert.Time) alert.Time {
 	for i := range w.heard {
-		if h := &w.heard[i]; h.seq > since && h.at <= at && h.ev.Kind == frame.Resume && ends > h.ev.From {
-			ends = ends.Add(max(0, h.at.Sub(h.ev.From)))
+		h := &w.heard[i]
+		if h.seq <= since || h.at > at || h.ev.Kind != frame.Resume {
+			continue
+		}
+		from := h.ev.From
+		if i > 0 {
+			from = max(from, w.heard[i-1].at) // the clock may have been set back
+		}
+		if ends > from {
+			ends = ends.Add(h.at.Sub(from))
 		}
 	}
 	return ends

@@ -85,10 +85,10 @@ type durable struct {
 	given  []uint64 // messages handed to the guard
 }
 
-// record of the outbox: its bytes, and what they say.
+// record of the outbox: what its bytes say.
 type record struct {
-	data   []byte
-	commit *frame.Commit
+	counter uint64
+	commit  *frame.Commit
 }
 
 // file of the snapshots' folder.
@@ -191,11 +191,11 @@ func (w *world) commit(data []byte, after uint64) (seq uint64, ok bool) {
 	if after != uint64(len(w.outbox)) {
 		return 0, false
 	}
-	_, c, err := frame.DecodeCommit(data)
+	counter, c, err := frame.DecodeCommit(data)
 	if err != nil {
 		panic(oracle("the outbox was given a record that cannot be read: %v", err))
 	}
-	w.outbox = append(w.outbox, record{data, c})
+	w.outbox = append(w.outbox, record{counter, c})
 	return uint64(len(w.outbox)), true
 }
 
@@ -204,12 +204,8 @@ func (w *world) lastCommit() (c *frame.Commit, counter, seq uint64) {
 	if len(w.outbox) == 0 {
 		return nil, 0, 0
 	}
-	seq = uint64(len(w.outbox))
-	counter, c, err := frame.DecodeCommit(w.outbox[seq-1].data)
-	if err != nil {
-		panic(oracle("the newest record cannot be read: %v", err))
-	}
-	return c, counter, seq
+	last := w.outbox[len(w.outbox)-1]
+	return last.commit, last.counter, uint64(len(w.outbox))
 }
 
 // snapshot writes the shard as the engine does, step by step.

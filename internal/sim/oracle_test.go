@@ -47,12 +47,19 @@ func (w *world) examine(s stage) {
 	w.oneEach(open)
 	if s == allOver {
 		for _, inc := range open {
+			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.key == inc.key }) {
+				w.tally.orphans++ // the process died between the provider's answer and the file
+				continue
+			}
 			panic(oracle("all is over, and %s still has %q open for INC-%d", providers[inc.provider].name, inc.key, inc.number))
 		}
 		w.verdict()
 		return
 	}
 	for _, inc := range open {
+		if inc.number == 0 {
+			continue // it is closed when its sender says so
+		}
 		if !slices.ContainsFunc(w.story.standing, func(a *alert.Alert) bool { return firesIn(w.lastOf(inc.provider, inc.number), a) }) && !w.refusedAny(inc) {
 			panic(oracle("%q of INC-%d stands open, and nothing that it names fires", inc.key, inc.number))
 		}
@@ -100,7 +107,11 @@ func (w *world) unheardOf(a *alert.Alert, p int, open []*incident) string {
 	}
 	told := false
 	for _, inc := range open {
-		if inc.provider != p || !firesIn(w.lastOf(p, inc.number), a) {
+		last := inc.last
+		if inc.number != 0 {
+			last = w.lastOf(p, inc.number)
+		}
+		if inc.provider != p || !firesIn(last, a) {
 			continue
 		}
 		told = true
@@ -294,7 +305,7 @@ func (w *world) inOrder() {
 	for i := range w.events {
 		e := &w.events[i]
 		at := place{e.provider, e.n.Incident}
-		if !e.taken() {
+		if !e.taken() || e.raw() {
 			continue
 		}
 		if e.n.Revision < newest[at] && e.kind != correlate.Page {
@@ -373,7 +384,7 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 			// One that fired again, before its receiver heard that it had ended,
 			// stands in what was said before.
 			before := r.Now == correlate.Grouped && e.n.Incident == r.Incident
-			return (before || e.n.At >= r.At) && names(e.n, a)
+			return (before || e.n.At >= r.At || e.raw()) && names(e.n, a)
 		}) && !w.overtaken(a, r) {
 			fail("no provider was asked to tell anybody")
 		}

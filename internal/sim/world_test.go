@@ -21,7 +21,9 @@ const (
 	beforeAppend    moment = iota // a sender's request is about to be stored
 	appendStored                  // it is in the log, its sender has no answer
 	appendAnswered                // and now it has
-	silenceStored                 // the same for a silence
+	numbersStored                 // the same for alerts of which some go by their numbers
+	silenceStored                 // for a silence
+	stepStored                    // for a step of the ladder
 	policyBefore                  // the file has changed, the log does not know
 	policyStored                  // it does
 	tickStored                    // time has passed in the log
@@ -48,16 +50,20 @@ const (
 	coreBroke                     // a message broke the core, and is tried again
 	poisonGiven                   // it is given up, its alerts are with the guard
 	poisonListed                  // and it will not be tried again
+	rawTaken                      // a provider has a raw page, nobody else knows
+	rawKept                       // its end will be looked after
+	bypassStored                  // and the log knows of it
+	rawClosed                     // its end is told past the core
 
 	numMoments
 )
 
 var momentNames = [numMoments]string{
-	"before_append", "append_stored", "append_answered", "silence_stored", "policy_before", "policy_stored", "tick_stored", "receipt_before",
+	"before_append", "append_stored", "append_answered", "numbers_stored", "silence_stored", "step_stored", "policy_before", "policy_stored", "tick_stored", "receipt_before",
 	"receipt_stored", "resume_stored", "resume_policy", "caught_up", "delivered_again", "stop_stored", "commit_before", "commit_stored",
 	"commit_part", "commit_answered", "attempt_before", "attempt_taken", "attempt_answered", "attempt_refused",
 	"resolve_part", "snapshot_part", "snapshot_written", "snapshot_renamed", "snapshot_pruned", "core_broke",
-	"poison_given", "poison_listed",
+	"poison_given", "poison_listed", "raw_taken", "raw_kept", "bypass_stored", "raw_closed",
 }
 
 func (m moment) String() string { return momentNames[m] }
@@ -80,6 +86,7 @@ type durable struct {
 	outbox   []record
 	files    []file // snapshots, in the order in which they came
 	poison   []uint64
+	raw      []*rawPage // the file of raw pages, with those whose end is looked after
 
 	events []event  // that providers took or refused
 	given  []uint64 // messages handed to the guard
@@ -97,7 +104,8 @@ type file struct {
 	data []byte
 }
 
-// hearing is one event as the log has it, at the log's time: that never goes back.
+// hearing is one event as the log was told it, alerts spelled out, at the log's
+// time: that never goes back.
 type hearing struct {
 	seq uint64
 	at  alert.Time
@@ -137,6 +145,7 @@ func (w *world) keep() durable {
 	d := w.durable
 	d.log, d.heard, d.received, d.outbox = slices.Clip(d.log), slices.Clip(d.heard), slices.Clip(d.received), slices.Clip(d.outbox)
 	d.files, d.poison, d.events, d.given = slices.Clip(d.files), slices.Clip(d.poison), slices.Clip(d.events), slices.Clip(d.given)
+	d.raw = slices.Clip(d.raw)
 	return d
 }
 
@@ -154,7 +163,10 @@ func (w *world) wall() alert.Time { return w.now.Add(w.skew) }
 func (w *world) plan() *plan { return w.story.plans[w.config] }
 
 // append stores events in one message of the log.
-func (w *world) append(events ...frame.Event) uint64 {
+func (w *world) append(events ...frame.Event) uint64 { return w.store(events, events) }
+
+// store stores events in one message of the log, as what the oracle knows of them.
+func (w *world) store(events, spoken []frame.Event) uint64 {
 	seq := uint64(len(w.log)) + 1
 	at, received := w.wall(), uint64(0)
 	if seq > 1 {
@@ -167,8 +179,8 @@ func (w *world) append(events ...frame.Event) uint64 {
 			panic(err) // the story's own mistake
 		}
 		segments = append(segments, s.Append(nil))
-		w.heard = append(w.heard, hearing{seq, at, &events[i]})
-		received += uint64(len(events[i].Alerts))
+		w.heard = append(w.heard, hearing{seq, at, &spoken[i]})
+		received += uint64(len(events[i].Alerts) + len(events[i].Repeats))
 		if q := events[i].Quarantine; q != nil {
 			received += uint64(q.Alerts)
 		}
@@ -294,3 +306,6 @@ type event struct {
 }
 
 func (e *event) taken() bool { return e.outcome == correlate.Accepted }
+
+// raw reports whether it went past the core.
+func (e *event) raw() bool { return e.n.Incident == 0 }

@@ -106,16 +106,19 @@ const (
 	rawLook    = 5 * time.Second
 )
 
-// rawPage is a page that went out past the core, until its end is told.
+// rawPage is a page that went out past the core, until its end is told, or one
+// that is owed: it has to go out, and has no receiver and no key yet.
 type rawPage struct {
-	Fingerprint alert.Fingerprint `json:"fingerprint"`
-	Labels      alert.Labels      `json:"labels"`
-	Annotations alert.Labels      `json:"annotations,omitempty"`
-	StartsAt    alert.Time        `json:"starts_at"`
-	Receiver    string            `json:"receiver"`
-	Key         string            `json:"key"`
-	At          time.Time         `json:"at"`
-	Ended       time.Time         `json:"ended,omitzero"`
+	Fingerprint  alert.Fingerprint `json:"fingerprint"`
+	Labels       alert.Labels      `json:"labels"`
+	Annotations  alert.Labels      `json:"annotations,omitempty"`
+	GeneratorURL string            `json:"generator_url,omitempty"`
+	StartsAt     alert.Time        `json:"starts_at"`
+	Receiver     string            `json:"receiver"`
+	Key          string            `json:"key"`
+	At           time.Time         `json:"at"`
+	Ended        time.Time         `json:"ended,omitzero"`
+	Owed         uint64            `json:"owed,omitempty"` // the log message that has it
 }
 
 // rawPages remembers them, oldest first, in a file that is replaced as a whole.
@@ -176,7 +179,9 @@ func (r *rawPages) add(log *zap.Logger, p pager.Page) {
 	a := p.Alert.Clone()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pages = slices.DeleteFunc(r.pages, func(old rawPage) bool { return old.same(a.Fingerprint, p.Receiver, p.Key) })
+	r.pages = slices.DeleteFunc(r.pages, func(old rawPage) bool {
+		return old.same(a.Fingerprint, p.Receiver, p.Key) || old.Owed > 0 && old.Fingerprint == a.Fingerprint
+	})
 	if len(r.pages) >= maxRawPages {
 		log.Error("too many raw pages: the end of this one is told only if the core knows its alert", zap.Stringer("fingerprint", a.Fingerprint))
 		return
@@ -190,20 +195,62 @@ func (r *rawPages) add(log *zap.Logger, p pager.Page) {
 	}
 }
 
+// owe remembers alerts of a log message that nobody but the guard will page, so
+// that the next life pages them if this one ends before.
+func (r *rawPages) owe(alerts []*alert.Alert, seq uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range alerts {
+		if len(r.pages) >= maxRawPages {
+			return fmt.Errorf("%d raw pages are remembered already", len(r.pages))
+		}
+		a := a.Clone()
+		r.pages = append(r.pages, rawPage{
+			Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, GeneratorURL: a.GeneratorURL, StartsAt: a.StartsAt,
+			At: time.Now(), Owed: seq,
+		})
+	}
+	return r.write()
+}
+
+// payOwed has the guard page what a life before this one owed.
+func (n *Node) payOwed() {
+	for _, p := range n.raw.list() {
+		if p.Owed > 0 {
+			n.guard.Force(&alert.Alert{Fingerprint: p.Fingerprint, Status: alert.Firing, Labels: p.Labels, Annotations: p.Annotations, GeneratorURL: p.GeneratorURL, StartsAt: p.StartsAt}, p.Owed)
+		}
+	}
+}
+
 func (p *rawPage) same(f alert.Fingerprint, receiver, key string) bool {
 	return p.Fingerprint == f && p.Receiver == receiver && p.Key == key
 }
 
-// ended notes that an alert's end is in the log. It is written with the next
-// page: a life that begins soon after reads the log from before.
-func (r *rawPages) ended(f alert.Fingerprint) {
+// rawEnded notes that an alert's end is in the log.
+func (n *Node) rawEnded(f alert.Fingerprint) {
+	if err := n.raw.ended(f); err != nil {
+		n.log.Error("the end of a raw page is remembered until the process ends only", zap.Stringer("fingerprint", f), zap.Error(err))
+	}
+}
+
+func (r *rawPages) ended(f alert.Fingerprint) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	noted := false
+	r.pages = slices.DeleteFunc(r.pages, func(p rawPage) bool {
+		over := p.Owed > 0 && p.Fingerprint == f
+		noted = noted || over
+		return over
+	})
 	for i := range r.pages {
 		if p := &r.pages[i]; p.Fingerprint == f && p.Ended.IsZero() {
-			p.Ended = time.Now()
+			p.Ended, noted = time.Now(), true
 		}
 	}
+	if !noted {
+		return nil
+	}
+	return r.write()
 }
 
 // write replaces the file. The caller holds r.mu.
@@ -247,7 +294,10 @@ func (n *Node) closeRaw(ctx context.Context) {
 		case <-t.C:
 		}
 		for _, p := range n.raw.list() {
-			done, err := n.closePage(ctx, &p)
+			done, err := time.Since(p.At) >= rawStands, error(nil)
+			if p.Owed == 0 {
+				done, err = n.closePage(ctx, &p)
+			}
 			if err != nil {
 				n.log.Error("the end of a raw page could not be told", zap.String("receiver", p.Receiver), zap.Stringer("fingerprint", p.Fingerprint), zap.Error(err))
 			}

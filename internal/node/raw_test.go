@@ -39,6 +39,15 @@ func TestRawPageIsClosedWithoutTheCore(t *testing.T) {
 		if open := s.pager.Open(); len(open) != 1 || s.events() != "trigger trigger resolve" {
 			t.Errorf("one is over: open %v, pager heard %q", open, s.events())
 		}
+		s.post(sample{name: "B", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(rawSettles / 2) // read, and not told yet
+		s.stop()
+		time.Sleep(time.Hour) // the guard does not look back as far as that
+		s.start()
+		time.Sleep(time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("the other ended before the stop: open %v, pager heard %q", open, s.events())
+		}
 		s.stop()
 	})
 }
@@ -117,6 +126,42 @@ func TestPoisonIsPagedRaw(t *testing.T) {
 		s.sent -= 1 // the message counts as one delivery
 		if r := s.report(); r.RawPages != 2 {
 			t.Errorf("the report has %d raw pages, want 2", r.RawPages)
+		}
+		s.stop()
+	})
+}
+
+// TestOwedRawPagesAreSentByTheNextLife crashes after the core has given a
+// message up and before its alerts could be paged.
+func TestOwedRawPagesAreSentByTheNextLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.kept = true // and with it the list of what was given up
+		s.probe = func(e *frame.Event) {
+			for i := range e.Alerts {
+				if e.Alerts[i].Status == alert.Firing && e.Alerts[i].Labels.Get("alertname") == "Poison" {
+					panic("poison")
+				}
+			}
+		}
+		s.stop()
+		s.start()
+		s.network.Close() // the pager cannot be reached in this life
+		s.post(sample{name: "Poison", pod: "1", severity: "critical"}, sample{name: "Poison", pod: "2", severity: "critical"})
+		time.Sleep(10 * time.Second)
+		wantOpen(s, "")
+		s.post(sample{name: "Poison", pod: "2", severity: "critical", resolved: true}) // nobody need hear of it
+		time.Sleep(time.Second)
+		s.crash()
+		time.Sleep(30 * time.Second)
+		wantOpen(s, "Poison")
+		s.post(sample{name: "Poison", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(time.Minute)
+		wantOpen(s, "")
+		s.crash()
+		time.Sleep(time.Minute)
+		if wantOpen(s, ""); s.events() != "trigger resolve" {
+			t.Errorf("pager heard %q %s", s.events(), s.history())
 		}
 		s.stop()
 	})

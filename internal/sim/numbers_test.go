@@ -38,7 +38,8 @@ func (w *world) numbered(e frame.Event) frame.Event {
 	case 0:
 		return e
 	case 1:
-		if n := len(w.life.dictionaries); n > 1 {
+		// One that nothing was written by in its time has no requests under way.
+		if n := len(w.life.dictionaries); n > 1 && w.life.dictionaries[n-2].next > 0 {
 			d = w.life.dictionaries[n-2]
 			w.tally.older++
 		}

@@ -44,7 +44,7 @@ func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool)
 		n: n, c: c,
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
-		unknown: again && n.Kind != correlate.Resolve,
+		unknown: again && n.Kind != correlate.Resolve || n.Raw,
 		again:   again,
 		quiet:   !ends && !fires(n),
 	}

@@ -15,6 +15,7 @@ type rawPage struct {
 	receiver string
 	key      string
 	sent     *correlate.Notification
+	logged   bool
 	done     bool
 }
 
@@ -36,6 +37,9 @@ func (w *world) pageRaw(d *deed) {
 				return // the log takes nothing just then: the end is told past the core
 			}
 			w.append(frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: a.Fingerprint, Receiver: receiver}})
+			logged := *p
+			logged.logged = true
+			w.keepRaw(len(w.raw)-1, &logged)
 			w.tally.raw++
 			w.watch(bypassStored)
 		}
@@ -104,10 +108,15 @@ func (w *world) closeRaw() {
 		}
 		done := *p
 		if done.done = member || stands || w.sharesKey(p) || w.resolveRaw(p); done.done {
-			w.raw = slices.Clone(w.raw) // others have copies of what was durable
-			w.raw[i] = &done
+			w.keepRaw(i, &done)
 		}
 	}
+}
+
+// keepRaw replaces a page in the file: others have copies of what was durable.
+func (w *world) keepRaw(i int, p *rawPage) {
+	w.raw = slices.Clone(w.raw)
+	w.raw[i] = p
 }
 
 // sharesKey reports whether another raw page, which goes on, stands under the key.

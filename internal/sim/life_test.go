@@ -85,7 +85,9 @@ func (w *world) drain() {
 		l.next++
 		w.applied(m.Seq)
 		w.compare(m.Seq)
-		w.books()
+		if m.Seq >= w.first { // those before are as they were without a crash
+			w.books()
+		}
 	}
 	if len(l.outputs) > 0 || l.live || !l.owner.Live(l.next-1) {
 		return

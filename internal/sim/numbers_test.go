@@ -38,7 +38,9 @@ func (w *world) numbered(e frame.Event) frame.Event {
 	case 0:
 		return e
 	case 1:
-		if n := len(w.life.dictionaries); n > 1 {
+		// One that explained nothing in its time has no requests under way: the
+		// table keeps two, in the order in which they explain something.
+		if n := len(w.life.dictionaries); n > 1 && len(w.life.dictionaries[n-2].numbers) > 0 {
 			d = w.life.dictionaries[n-2]
 			w.tally.older++
 		}

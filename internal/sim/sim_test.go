@@ -16,7 +16,7 @@ import (
 const smallBudget = 10_000
 
 // maxHeap is the heap that the simulation may grow to.
-const maxHeap = 384 << 20
+const maxHeap = 96 << 20
 
 // variants of each cut: one crash, or another one soon after the first.
 const variants = 2

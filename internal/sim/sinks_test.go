@@ -101,7 +101,7 @@ func (w *world) handOn(n *correlate.Notification, again bool) {
 		it := &item{
 			n: n, left: &left, page: n.Kind == correlate.Page,
 			fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
-			unknown: again && n.Kind != correlate.Resolve,
+			unknown: again && n.Kind != correlate.Resolve || n.Raw,
 		}
 		w.enqueue(ln, it)
 		if w.roll(2) == 0 && len(ln.items) > 0 && ln.next <= w.now {

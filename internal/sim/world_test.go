@@ -126,6 +126,9 @@ type world struct {
 	known map[uint64]uint64
 	first uint64
 
+	quiet      []*hearing // of silences, among the first quietUntil that were heard
+	quietUntil int
+
 	whole bool // the oracle leaves nothing out
 	tally *tally
 }

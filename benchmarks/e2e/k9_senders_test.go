@@ -75,7 +75,7 @@ func (h *hand) act() bool {
 	}
 	i := h.rng.IntN(len(h.charge))
 	c := h.charge[i]
-	open := c.pages && h.k.pd.IsOpen(c.key)
+	open := c.pages && h.heard(c)
 	switch {
 	case c.over && (open || !c.pages && h.rng.IntN(4) > 0): // not closed yet
 		return true
@@ -95,6 +95,16 @@ func (h *hand) act() bool {
 		return h.end(c)
 	}
 	return true
+}
+
+// heard reports whether somebody has been told of a group and not yet of its
+// end. Which incident of a storm that was, nobody but the pager can say; an end
+// of it that was said is not waited for, since the incident goes on.
+func (h *hand) heard(c *charge) bool {
+	if !h.k.storm || c.over {
+		return h.k.pd.IsOpen(c.key)
+	}
+	return h.k.board.names(c.alerts[:c.said])
 }
 
 // fresh is a group that nobody has heard of.

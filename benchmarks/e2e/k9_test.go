@@ -21,16 +21,19 @@ import (
 // right after a provider has answered 2xx, at its start, as it writes a
 // snapshot, as it reloads and as it stops. K9_KILLS says how often, K9_SEED
 // which story. Every so many kills the senders pause, and what a fake PagerDuty
-// has got must be what they were promised.
+// has got must be what they were promised. Chapters without a limit to new
+// groups, in which each group is followed by itself, and chapters that are one
+// storm take turns.
 func TestK9(t *testing.T) {
 	kills, seed := fromEnv(t, "K9_KILLS", 100), uint64(fromEnv(t, "K9_SEED", int(time.Now().UnixNano()%1e9)))
 	t.Logf("again: make k9 N=%d SEED=%d", kills, seed)
 	k := newK9(t, seed)
 	defer func() { figures.say("k9", k.line()) }()
+	size := min(killsPerChapter, (kills+1)/2)
 	for done := 0; done < kills; {
-		n := min(killsPerChapter, kills-done)
-		k.chapter(n)
+		n := min(size, kills-done)
 		done += n
+		k.chapter(n, done < kills)
 	}
 	k.vacuity(kills)
 	if t.Failed() {
@@ -44,6 +47,9 @@ const (
 	// recovery is how long after a start everybody may take to hear of
 	// everything.
 	recovery = 60 * time.Second
+	// stormLimit is less than what the senders make within seconds, so that a
+	// chapter with it is one storm.
+	stormLimit = 12
 )
 
 // k9 is one Winnow that is killed over and over, and what was seen of it.
@@ -56,6 +62,10 @@ type k9 struct {
 	file *lines
 	m    *model // of the chapter
 	crew []*hand
+
+	storm  bool // the limit to new groups is in force; changed while the gate is closed
+	board  *board
+	storms map[string]string // receivers of the groups that a storm may make, by dedup_key
 
 	process atomic.Pointer[os.Process]
 	life    atomic.Int64 // how often it was started
@@ -73,6 +83,7 @@ type k9 struct {
 
 	keys   map[string]string // receivers of all groups so far, by dedup_key
 	paged  map[string]bool   // pages so far: key and incident
+	base   int               // incidents before this chapter
 	heard  int               // events of the pager that have been judged
 	strays int               // events under a key of no group
 
@@ -95,12 +106,14 @@ type k9sum struct {
 	lost, doubled, stuck, phantoms, mute     int
 	overtaken                                int
 	repeatedPages                            int
+	stormAlerts, stormEvents                 int
 }
 
 func newK9(t *testing.T, seed uint64) *k9 {
 	k := &k9{t: t, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
 	k.file = &lines{path: filepath.Join(t.TempDir(), "pages.jsonl")}
+	k.board, k.storms = newBoard(k.pd), pagedUnder("")
 	for _, answered := range []struct {
 		by int32
 		to *atomic.Pointer[func()]
@@ -146,22 +159,26 @@ func fixedAddress(t testing.TB) string {
 // config is that of the other stories, with a webhook and a file beside
 // PagerDuty: neither has a key to fold what comes twice. It differs from reload
 // to reload in how often it repeats. Groups open faster here than people could
-// bear; they are no storm, since each is followed by itself.
+// bear; they are a storm in every other chapter.
 func (k *k9) config() string {
 	text := k.pd.routes(timing{wait: 400 * time.Millisecond, interval: 500 * time.Millisecond}, false)
 	text = strings.Replace(text, "repeat_interval: 4h", fmt.Sprintf("repeat_interval: %dh", 4+k.reloads%2), 1)
 	for _, name := range []string{"platform", "oncall"} {
 		text = strings.Replace(text, "  - name: "+name+"\n", "  - name: "+name+"\n    webhook_configs:\n      - url: "+k.hook.url+"\n", 1)
 	}
+	limit := 0
+	if k.storm {
+		limit = stormLimit
+	}
 	return text + fmt.Sprintf(`
 winnow:
-  storm: {new_groups_per_minute: 0}
+  storm: {new_groups_per_minute: %[2]d}
   sinks:
     - receiver: platform
       jsonl: {path: %[1]q}
     - receiver: oncall
       jsonl: {path: %[1]q}
-`, k.file.path)
+`, k.file.path, limit)
 }
 
 // begin starts the next life.
@@ -206,8 +223,9 @@ func (k *k9) ended() {
 }
 
 // chapter makes so many kills, then pauses and looks at everything twice: as it
-// stands, and when all alerts are over.
-func (k *k9) chapter(kills int) {
+// stands, and when all alerts are over. The next one, if there is one, is of the
+// other kind.
+func (k *k9) chapter(kills int, more bool) {
 	for n := 0; n < kills; {
 		<-time.After(time.Duration(20+k.rng.IntN(180)) * time.Millisecond)
 		f := k.pick()
@@ -237,6 +255,24 @@ func (k *k9) chapter(kills int) {
 	}
 	k.settle("every incident is closed")
 	k.judge()
+	if more {
+		k.turn(!k.storm)
+	}
+	k.m = newModel()
+}
+
+// turn has the next life begin with or without a limit to new groups. Nothing
+// is open and the senders are at rest.
+func (k *k9) turn(storm bool) {
+	k.orderly()
+	k.ended()
+	was := k.storm
+	k.storm = storm
+	k.w.configure(k.config())
+	k.begin()
+	if was {
+		k.carry()
+	}
 }
 
 // settle waits until the pager shows what it should, at most for the time that
@@ -246,21 +282,27 @@ func (k *k9) settle(what string) {
 	deadline := time.After(recovery - time.Since(k.started))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for k.pd.matches(k.certain()) != nil {
+	// From here on what comes next has its own time.
+	defer func() { k.started = time.Now() }()
+	for k.shows() != nil {
 		select {
 		case <-poll.C:
 			continue
 		case <-deadline:
-			k.t.Errorf("%s: not within %s: %v", what, recovery, k.pd.matches(k.certain()))
+			k.t.Errorf("%s: not within %s: %v", what, recovery, k.shows())
 			return
 		}
 	}
 	k.settled = max(k.settled, time.Since(began))
-	k.started = time.Now() // from here on the resolves have their own time
 }
 
-// certain lists the groups that page.
-func (k *k9) certain() []modelGroup { return k.m.paging() }
+// shows reports what differs between what the pager shows and what fires.
+func (k *k9) shows() error {
+	if k.storm {
+		return k.board.matches(k.crew)
+	}
+	return k.pd.matches(k.m.paging())
+}
 
 // fault is one way to end a life.
 type fault struct {

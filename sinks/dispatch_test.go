@@ -70,6 +70,9 @@ func (d *desk) sink(name string, answer func(ctx context.Context, m *Message) er
 		if m.Page {
 			page = " (page)"
 		}
+		if m.Redelivered {
+			page += " (redelivered)"
+		}
 		d.mu.Lock()
 		d.sent = append(d.sent, fmt.Sprintf("%s %s %s key %s%s", time.Since(d.start).Truncate(time.Second), m.Notification.ID(), m.Notification.Kind, m.Key, page))
 		d.mu.Unlock()
@@ -345,11 +348,47 @@ func TestOrder(t *testing.T) {
 			}
 			return nil
 		})}})
-		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{})
+		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{}, nil)
 		synctest.Wait()
 		d.deliver(note(correlate.Resolve, 1, 2))
 		time.Sleep(time.Minute)
 		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 resolve accepted")
+	})
+	bubble(t, "a redelivered page goes to those only who have not heard it", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", nil), d.sink("b[1]", nil)}})
+		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{}, []Place{{"oncall", "a[0]"}, {"others", "b[1]"}})
+		synctest.Wait()
+		d.wantSent("0s INC-1/1 page key g (page) (redelivered)")
+		d.wantReceipts("b[1] INC-1/1 page accepted")
+	})
+	bubble(t, "a redelivered page that all have heard is done with", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", nil)}})
+		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{}, []Place{{"oncall", "a[0]"}, {"oncall", "removed[1]"}})
+		synctest.Wait()
+		d.wantSent()
+		d.wantReceipts("a[0] INC-1/1 page skipped")
+	})
+	bubble(t, "what may have arrived is marked, and nothing else", func(t *testing.T) {
+		d := newDesk(t)
+		tries := 0
+		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
+			switch tries++; tries {
+			case 1:
+				return refuse(nil, nil)
+			case 2:
+				return &Error{Retry: true, Unknown: true, Err: errors.New("no answer")}
+			case 3:
+				return &Error{Retry: true, Status: 503, Err: errors.New("503")}
+			}
+			return nil
+		})}})
+		d.deliver(note(correlate.Page, 1, 1))
+		time.Sleep(5 * time.Second)
+		d.deliver(note(correlate.Update, 1, 2)) // another message
+		time.Sleep(time.Minute)
+		d.wantSent("0s INC-1/1 page key g (page)", "1s INC-1/1 page key g (page)", "3s INC-1/1 page key g (page) (redelivered)", "7s INC-1/2 update key g (page)")
 	})
 	bubble(t, "an incident that ends is not paged to integrations that hear of no end", func(t *testing.T) {
 		d := newDesk(t)

@@ -16,6 +16,9 @@ type Held struct {
 	Generations []string // in the order in which they were told; "" stands for whatever is in force
 }
 
+// Place is one integration of a receiver.
+type Place struct{ Receiver, Integration string }
+
 // held knows where incidents stand.
 type held struct {
 	mu sync.Mutex

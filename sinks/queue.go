@@ -26,6 +26,9 @@ type item struct {
 	unknown bool
 	// again: an earlier life may have sent it, by other settings.
 	again bool
+	// redelivered: it itself may have arrived before. What takes its place is
+	// another message.
+	redelivered bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
 	// resolved counts the keys that a resolve has closed already, and closed the
@@ -45,8 +48,8 @@ func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool)
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
 		unknown: again && n.Kind != correlate.Resolve || n.Raw,
-		again:   again,
-		quiet:   !ends && !fires(n),
+		again:   again, redelivered: again,
+		quiet: !ends && !fires(n),
 	}
 }
 
@@ -159,6 +162,7 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 		return []ending{{head, correlate.Accepted, nil}}
 	}
 	head.unknown = head.unknown || e.Unknown
+	head.redelivered = head.redelivered || e.Unknown
 	i := q.behind()
 	if !e.Retry {
 		out := []ending{{head, correlate.Failed, e}}

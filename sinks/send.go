@@ -66,7 +66,7 @@ func (t *target) one(in Integration, it *item) *Error {
 		t.d.opts.Logger.Error("the settings of an integration could not be kept; after a restart with others, incidents that it has opened may have to be closed by hand",
 			zap.String("receiver", t.id.receiver), zap.String("integration", t.id.integration), zap.Error(err))
 	}
-	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey}
+	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey, Redelivered: it.redelivered}
 	if in.Keyed() {
 		m.Key = it.n.Key()
 	}
@@ -119,7 +119,7 @@ func (t *target) end(current Integration, it *item, stands *standing) *Error {
 // closeAt makes the calls that a resolve needs at one place: one, or for a keyed
 // integration one for each key of the incident.
 func (t *target) closeAt(in Integration, it *item) *Error {
-	m := &Message{Notification: it.n, Context: it.c, Key: it.n.GroupKey}
+	m := &Message{Notification: it.n, Context: it.c, Key: it.n.GroupKey, Redelivered: it.redelivered}
 	if !in.Keyed() {
 		return t.call(in, it.n.GroupKey, m)
 	}

@@ -31,6 +31,11 @@ type Message struct {
 	// Page says that somebody must look now. It is true for a page, and for an
 	// update that took the place of a page nobody has got.
 	Page bool
+
+	// Redelivered says that it may have arrived before: an earlier life of the
+	// process, or an attempt without an answer, may have sent the same. Who reads
+	// what an unkeyed integration shows cannot tell otherwise.
+	Redelivered bool
 }
 
 // An Integration tells one provider. Send is called from several goroutines,

@@ -312,7 +312,7 @@ func (k *k9) balance(seen int) {
 		k.t.Errorf("the report does not agree with the count: %v", last)
 	}
 	if n := k.w.metric("winnow_engine_log_faults_total"); n != 0 {
-		k.t.Errorf("winnow found %v faults in its log", n)
+		k.t.Errorf("winnow found %v faults in its log:\n%s", n, k.w.out.tail())
 	}
 }
 

@@ -46,8 +46,8 @@ var ofTheLog = []mutant{
 var ofTheEngine = []mutant{
 	{
 		name: "page-before-commit", breaks: "nobody acts on what is not committed",
-		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &outputs[i], false)\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
-		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, d.Notification, d.Again)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, d.Notification, d.Again)\n\t\t}"}},
+		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &Delivery{Notification: &outputs[i]})\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
+		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, &d)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, &d)\n\t\t}"}},
 		pkg:  "internal/engine", tests: "TestZombieIsFenced",
 	},
 	{
@@ -75,6 +75,21 @@ var ofTheEngine = []mutant{
 		name: "receipt-of-one-settles-all", breaks: "a notification is undelivered until its last receipt",
 		edit: edit{"internal/engine/shard.go", `if e.Receipt.Last {`, `if e.Receipt.Incident > 0 {`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "sent-again-to-who-has-it", breaks: "an integration that has confirmed a notification is not sent it again",
+		edit: edit{"internal/engine/owner.go", `Heard: r.heardBy(i)`, `Heard: r.heardBy(len(r.held))`},
+		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain",
+	},
+	{
+		name: "snapshot-without-who-has-heard", breaks: "what a snapshot leaves out is remembered all the same",
+		edit: edit{"internal/engine/snapshot.go", `if len(s.heard) > 0 {`, `if len(s.heard) < 0 {`},
+		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain TestSnapshotGoldenGoesOn",
+	},
+	{
+		name: "refused-is-heard", breaks: "what was refused, and has not reached a fallback, is sent again",
+		edit: edit{"internal/engine/heard.go", `r.Outcome == correlate.Accepted ||`, `r.Outcome == correlate.Failed || r.Outcome == correlate.Accepted ||`},
+		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain",
 	},
 	{
 		name: "receipts-ignored", breaks: "a restart pages nothing twice",

@@ -77,7 +77,8 @@ func beginWith(t *testing.T, dir string, p *correlate.Policy, hash, snapshots st
 	return l
 }
 
-func (l *life) deliver(_ context.Context, n *correlate.Notification, _ bool) {
+func (l *life) deliver(_ context.Context, d *Delivery) {
+	n := d.Notification
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var names []string

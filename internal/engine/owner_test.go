@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,4 +120,66 @@ func TestWhatNamesACriticalIsDeliveredAgain(t *testing.T) {
 	f("[2 3]", update(2, 1, critical("a")), update(3, 1, critical("b")))
 	f("[3]", update(2, 1, critical("a")), update(3, 0, critical("a"), critical("b")))
 	f("[3]", update(2, 1, critical("a")), update(3, 1, critical("a")))
+}
+
+// TestWhoHasItIsNotSentItAgain: what one integration had not taken yet went out
+// again after a start to all of them.
+func TestWhoHasItIsNotSentItAgain(t *testing.T) {
+	update := func(revision uint32, omitted int, members ...correlate.Member) correlate.Notification {
+		return correlate.Notification{
+			Incident: 1, Revision: revision, Kind: correlate.Update, Receiver: "oncall", Class: correlate.WantsResolved,
+			Alerts: members, Firing: len(members) + omitted, Omitted: omitted,
+		}
+	}
+	page := update(1, 0)
+	page.Kind = correlate.Page
+	f := func(want string, receipts string, outputs ...correlate.Notification) {
+		t.Helper()
+		s, err := NewShard(testPolicy())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range outputs {
+			s.undelivered[notificationID{1, outputs[i].Revision}] = 9
+		}
+		for line := range strings.SplitSeq(receipts, ", ") {
+			r := correlate.Receipt{Incident: 1, Receiver: "oncall"}
+			var outcome string
+			if _, err := fmt.Sscanf(line, "%d %s %s", &r.Revision, &r.Integration, &outcome); err != nil {
+				t.Fatal(err)
+			}
+			for r.Outcome = correlate.Accepted; r.Outcome.String() != outcome; r.Outcome++ {
+			}
+			if err := s.apply(&frame.Event{Kind: frame.Receipt, Receipt: &r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := EncodeSnapshot(s)
+		if err == nil {
+			s, err = DecodeSnapshot(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Owner{inherited: 1}
+		o.Adopt(s, nil)
+		r := o.Redelivery()
+		var got []string
+		for _, d := range r.Take(1, &frame.Commit{Input: 9, Outputs: outputs}) {
+			if !d.Overtaken {
+				got = append(got, fmt.Sprint(d.Revision, d.Heard))
+			}
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("after %s: delivered %v, want %s", receipts, got, want)
+		}
+	}
+	f("1 [{oncall a}]", "1 a accepted", page)
+	f("1 [{oncall a} {oncall c}]", "1 a accepted, 1 b failed, 1 c skipped, 1 d superseded", page)
+	// Who has got the newer one needs no older one.
+	f("1 [{oncall a} {oncall b}], 2 [{oncall b}]", "1 a accepted, 1 b superseded, 2 b accepted", page, update(2, 0))
+	// Unless it has no room for a name.
+	critical := alert.Labels{{Name: "alertname", Value: "A"}, {Name: "severity", Value: "critical"}}
+	named := correlate.Member{Labels: critical, Fingerprint: critical.Fingerprint(), New: true}
+	f("1 [{oncall a}], 2 [{oncall b}]", "1 a accepted, 2 b accepted", update(1, 0, named), update(2, 1))
 }

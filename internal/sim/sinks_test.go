@@ -7,6 +7,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/engine"
 )
 
 // provider is somebody who is told. Those with keys behave as PagerDuty does:
@@ -84,17 +85,32 @@ type item struct {
 	closed  int  // keys that a resolve has closed
 }
 
-// handOn queues a notification for each provider that it concerns.
-func (w *world) handOn(n *correlate.Notification, again bool) {
+// handOn queues a notification for each provider that it concerns and that has
+// not got it.
+func (w *world) handOn(d *engine.Delivery) {
+	n, again := d.Notification, d.Again
 	var to []int
+	spared := 0
 	for _, p := range behind[n.Receiver] {
-		if n.Class&providers[p].class != 0 {
+		switch {
+		case n.Class&providers[p].class == 0:
+		case d.HeardBy(n.Receiver, providers[p].name):
+			spared++
+		default:
+			w.unheardBy(n, p)
 			to = append(to, p)
 		}
 	}
 	left := len(to)
-	if left == 0 {
+	w.tally.spared += spared
+	switch {
+	case left == 0 && spared == 0:
 		panic(oracle("%s for %s concerns nobody", n.ID(), n.Receiver))
+	case left == 0:
+		w.receipt(correlate.Receipt{
+			Incident: n.Incident, Revision: n.Revision, Kind: n.Kind, Receiver: n.Receiver,
+			Integration: d.Heard[0].Integration, Outcome: correlate.Skipped, Last: true, At: w.wall(),
+		})
 	}
 	for _, p := range to {
 		ln := w.lane(p, n.GroupKey)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -65,6 +66,7 @@ type k9 struct {
 
 	storm  bool // the limit to new groups is in force; changed while the gate is closed
 	board  *board
+	known  confirmed         // what the log knows of what was sent
 	storms map[string]string // receivers of the groups that a storm may make, by dedup_key
 
 	process atomic.Pointer[os.Process]
@@ -113,6 +115,7 @@ func newK9(t *testing.T, seed uint64) *k9 {
 	k := &k9{t: t, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
 	k.file = &lines{path: filepath.Join(t.TempDir(), "pages.jsonl")}
+	k.known.dir = t.TempDir()
 	k.board, k.storms = newBoard(k.pd), pagedUnder("")
 	for _, answered := range []struct {
 		by int32
@@ -217,7 +220,7 @@ func (k *k9) ended() {
 			k.t.Errorf("winnow said %q:\n%s", bad, k.w.out.tail())
 		}
 	}
-	if err := k.file.follow(k.life.Load()); err != nil {
+	if err := errors.Join(k.file.follow(k.life.Load()), k.known.follow(k.t.Context(), k.w.storage, k.life.Load())); err != nil {
 		k.t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,38 +21,6 @@ import (
 
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
-
-// sightings are in which life of Winnow each message was seen last, and what
-// came again after the end of which.
-type sightings struct {
-	last  map[string]int64
-	again map[int64]int // by the life whose end made it come again
-	same  int           // came twice in one life: no crash excuses that
-	all   int
-}
-
-func (s *sightings) see(id string, life int64) {
-	if s.last == nil {
-		s.last, s.again = map[string]int64{}, map[int64]int{}
-	}
-	s.all++
-	before, known := s.last[id]
-	switch {
-	case known && before == life:
-		s.same++
-	case known:
-		s.again[before]++
-	}
-	s.last[id] = life
-}
-
-// sum is how many came again, and after the worst crash.
-func (s *sightings) sum() (total, worst int) {
-	for _, n := range s.again { // order: a sum and a maximum
-		total, worst = total+n, max(worst, n)
-	}
-	return total, worst
-}
 
 // hook is a webhook that folds nothing.
 type hook struct {
@@ -86,8 +55,8 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take notes a message by its group and its alerts: nothing in it says whether
-// it was sent before.
+// take notes a message by its group and its alerts: nothing in it says which
+// notification of its incident it is.
 func (h *hook) take(body []byte, life int64) {
 	var m struct {
 		GroupKey string `json:"groupKey"`
@@ -97,14 +66,20 @@ func (h *hook) take(body []byte, life int64) {
 			StartsAt    string `json:"startsAt"`
 		} `json:"alerts"`
 	}
-	err := json.Unmarshal(body, &m)
+	var of struct {
+		RouteLabels struct {
+			Incident    string `json:"incident"`
+			Redelivered string `json:"redelivered"`
+		} `json:"routeLabels"`
+	}
+	err := errors.Join(json.Unmarshal(body, &m), json.Unmarshal(body, &of))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil || m.GroupKey == "" {
 		h.odd = append(h.odd, string(body))
 		return
 	}
-	h.seen.see(fmt.Sprint(m), life)
+	h.seen.see(sighting{id: fmt.Sprint(m), of: of.RouteLabels.Incident, life: life, marked: of.RouteLabels.Redelivered == "true"})
 }
 
 // lines is a file of the jsonl sink, read from life to life.
@@ -132,13 +107,14 @@ func (l *lines) follow(life int64) error {
 	l.read += int64(len(text))
 	for line := range bytes.Lines(text) {
 		var m struct {
-			ID string `json:"id"`
+			ID          string `json:"id"`
+			Redelivered bool   `json:"redelivered"`
 		}
 		if err := json.Unmarshal(line, &m); err != nil || m.ID == "" {
 			l.torn++ // a kill in the middle of a write: the next life has begun a line of its own
 			continue
 		}
-		l.seen.see(m.ID, life)
+		l.seen.see(sighting{id: m.ID, of: m.ID, life: life, marked: m.Redelivered})
 	}
 	return nil
 }
@@ -376,19 +352,14 @@ func (k *k9) vacuity(kills int) {
 	least("resolves", k.sum.resolves, kills)
 	k.hook.mu.Lock()
 	defer k.hook.mu.Unlock()
-	least("webhooks", k.hook.seen.all, kills)
-	least("lines of the file", k.file.seen.all, kills)
+	least("webhooks", len(k.hook.seen.all), kills)
+	least("lines of the file", len(k.file.seen.all), kills)
 	for _, s := range []struct {
-		what string
+		kind string
 		seen *sightings
-	}{{"webhook", &k.hook.seen}, {"file", &k.file.seen}} {
-		if s.seen.same > 0 {
-			k.t.Errorf("%s: %d messages came twice without a crash between", s.what, s.seen.same)
-		}
-		// A crash leaves in doubt what was being sent when it came. That may be
-		// nothing or, where many groups are due at once, several.
-		if total, worst := s.seen.sum(); total > kills {
-			k.t.Errorf("%s: %d messages came again after %d kills, %d of them after one: more than one a crash was not in doubt", s.what, total, kills, worst)
+	}{{webhookIn, &k.hook.seen}, {fileIn, &k.file.seen}} {
+		for _, err := range s.seen.judge(&k.known, s.kind) {
+			k.t.Errorf("%s: %v", s.kind, err)
 		}
 	}
 	if k.file.torn > kills {
@@ -413,12 +384,12 @@ func (k *k9) line() string {
 		}
 	}
 	k.hook.mu.Lock()
-	hooks, worstHook := k.hook.seen.sum()
+	hooks := k.hook.seen.again()
 	k.hook.mu.Unlock()
-	lines, worstLine := k.file.seen.sum()
+	lines := k.file.seen.again()
 	return fmt.Sprintf("kills=%d inflight=%d after2xx=%d (%ssnapshot-cut:%d) sigterm=%d unclean=%d acked=%d alerts=%d pages=%d resolves=%d storm: alerts=%d events=%d explained=%d overtaken=%d lost=%d doubled=%d stuck=%d phantoms=%d "+
 		"again: pages=%d webhooks=%d lines=%d per-crash-max=%d torn=%d settled<=%s ready p50=%s max=%s",
 		kills, s.inflight, s.after2xx, kinds.String(), k.kills["snapshot cut off"], s.stops, s.unclean, s.deliveries, s.alerts, s.pages, s.resolves, s.stormAlerts, s.stormEvents, s.mute, s.overtaken, s.lost, s.doubled, s.stuck, s.phantoms,
-		s.repeatedPages, hooks, lines, max(worstHook, worstLine), k.file.torn, k.settled.Round(10*time.Millisecond),
+		s.repeatedPages, hooks.total, lines.total, max(hooks.worst, lines.worst), k.file.torn, k.settled.Round(10*time.Millisecond),
 		ready[len(ready)/2].Round(time.Millisecond), ready[len(ready)-1].Round(time.Millisecond))
 }

@@ -78,7 +78,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "sent-again-to-who-has-it", breaks: "an integration that has confirmed a notification is not sent it again",
-		edit: edit{"internal/engine/owner.go", `Heard: r.heardBy(i)`, `Heard: r.heardBy(len(r.held))`},
+		edit: edit{"internal/engine/owner.go", `Heard: r.heardBy(i)`, `Heard: r.heardBy(i)[:0]`},
 		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain",
 	},
 	{

@@ -174,6 +174,9 @@ func (w *wrapped) convert(m *Message, member *correlate.Member, ended bool) *ama
 	addMissing(a.Annotations, "runbook_url", w.inert.link(m.Context.Runbook))
 	addMissing(a.Annotations, "owner", w.inert.label(m.Context.Owner))
 	addMissing(a.Annotations, "winnow_note", w.inert.note(m.Context.Degraded))
+	if m.Redelivered && w.kind == "webhook" { // a program reads it, and has no key to fold by
+		addMissing(a.Annotations, "redelivered", "true")
+	}
 	return a
 }
 

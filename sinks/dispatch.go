@@ -150,13 +150,19 @@ func (d *Dispatcher) Set(r Receivers) {
 // Nothing waits in it but for the callback (see Options.Receipt). What is
 // queued is bounded: one notification for each incident and integration, 64
 // incidents a group, MaxGroups groups.
-func (d *Dispatcher) Deliver(n *correlate.Notification, c enrich.Context) { d.deliver(n, c, false) }
+func (d *Dispatcher) Deliver(n *correlate.Notification, c enrich.Context) {
+	d.deliver(n, c, false, nil)
+}
 
 // Redeliver is Deliver for a notification that an earlier life of the process
 // may have tried to send: its resolve is sent even if it is never accepted here.
-func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context) { d.deliver(n, c, true) }
+// Integrations that are known to have taken it are passed over, unless by their
+// settings of now it would go somewhere else.
+func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context, answered []Answer) {
+	d.deliver(n, c, true, answered)
+}
 
-func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool) {
+func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool, answered []Answer) {
 	d.receipts.wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,10 +181,20 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 		}
 	}
 	addressed = append(addressed, d.gone(n)...)
+	nobody := "-"
+	if len(answered) > 0 {
+		addressed = slices.DeleteFunc(addressed, func(t *target) bool {
+			has := slices.Contains(answered, Answer{t.id.receiver, t.id.integration, t.goesBy(n.Incident)})
+			if has {
+				nobody = t.id.integration
+			}
+			return has
+		})
+	}
 	left := &countdown{left: len(addressed)}
 	if len(addressed) == 0 {
 		left.left = 1
-		d.receipts.add(left, receiptOf(n, "-", correlate.Skipped))
+		d.receipts.add(left, receiptOf(n, nobody, correlate.Skipped))
 		return
 	}
 	for _, t := range addressed {

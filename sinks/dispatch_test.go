@@ -70,6 +70,9 @@ func (d *desk) sink(name string, answer func(ctx context.Context, m *Message) er
 		if m.Page {
 			page = " (page)"
 		}
+		if m.Redelivered {
+			page += " again"
+		}
 		d.mu.Lock()
 		d.sent = append(d.sent, fmt.Sprintf("%s %s %s key %s%s", time.Since(d.start).Truncate(time.Second), m.Notification.ID(), m.Notification.Kind, m.Key, page))
 		d.mu.Unlock()
@@ -345,11 +348,37 @@ func TestOrder(t *testing.T) {
 			}
 			return nil
 		})}})
-		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{})
+		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{}, nil)
 		synctest.Wait()
 		d.deliver(note(correlate.Resolve, 1, 2))
 		time.Sleep(time.Minute)
 		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 resolve accepted")
+	})
+	bubble(t, "one that has taken it in an earlier life does not get it again, nor does anybody look for it", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", nil), d.sink("b[1]", nil)}})
+		d.Redeliver(note(correlate.Page, 1, 1), enrich.Context{}, []Answer{{"oncall", "a[0]", ""}, {"second", "b[1]", ""}})
+		synctest.Wait()
+		d.Redeliver(note(correlate.Page, 2, 1), enrich.Context{}, []Answer{{"oncall", "a[0]", ""}, {"oncall", "b[1]", ""}})
+		synctest.Wait()
+		d.Redeliver(note(correlate.Page, 3, 1), enrich.Context{}, []Answer{{"oncall", "a[0]", "what the settings were"}, {"oncall", "b[1]", ""}})
+		time.Sleep(time.Minute)
+		d.wantSent("0s INC-1/1 page key g (page) again", "0s INC-3/1 page key g (page) again")
+		d.wantReceipts("b[1] INC-1/1 page accepted", "b[1] INC-2/1 page skipped", "a[0] INC-3/1 page accepted")
+	})
+	bubble(t, "what may have arrived is marked when it goes out again, and what takes its place is not", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
+			if time.Since(d.start) < 5*time.Second {
+				return &Error{Retry: true, Unknown: true, Err: errors.New("no answer")}
+			}
+			return nil
+		})}})
+		d.deliver(note(correlate.Page, 1, 1))
+		time.Sleep(2 * time.Second)
+		d.deliver(note(correlate.Update, 1, 2))
+		time.Sleep(time.Minute)
+		d.wantSent("0s INC-1/1 page key g (page)", "1s INC-1/1 page key g (page) again", "3s INC-1/2 update key g (page)", "7s INC-1/2 update key g (page) again")
 	})
 	bubble(t, "an incident that ends is not paged to integrations that hear of no end", func(t *testing.T) {
 		d := newDesk(t)

@@ -37,6 +37,7 @@ type Line struct {
 	Reason       string                  `json:"reason"`
 	Severity     string                  `json:"severity"`
 	Receiver     string                  `json:"receiver"`
+	Redelivered  bool                    `json:"redelivered,omitempty"` // the line may stand in the file already
 	Context      enrich.Context          `json:"context"`
 	Notification *correlate.Notification `json:"notification"`
 }
@@ -49,7 +50,7 @@ func (s *jsonl) Send(_ context.Context, m *Message) error {
 	n := m.Notification
 	line, err := json.Marshal(Line{
 		At: n.At.String(), ID: n.ID(), Incident: correlate.IncidentName(n.Incident), Kind: n.Kind.String(), Page: m.Page,
-		Reason: n.Reason.String(), Severity: n.Severity.String(), Receiver: n.Receiver, Context: m.Context, Notification: n,
+		Reason: n.Reason.String(), Severity: n.Severity.String(), Receiver: n.Receiver, Redelivered: m.Redelivered, Context: m.Context, Notification: n,
 	})
 	if err != nil {
 		return &Error{Err: fmt.Errorf("%s: encode %s: %w", s.name, n.ID(), err)}

@@ -24,8 +24,12 @@ type item struct {
 	// unknown: an attempt for it, or for one whose place it took, may have
 	// arrived.
 	unknown bool
-	// again: an earlier life may have sent it, by other settings.
+	// again: an earlier life may have sent it, or one whose place it took, by
+	// other settings.
 	again bool
+	// redelivered: an attempt for it, and no other, may have arrived, in this
+	// life or one before.
+	redelivered bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
 	// resolved counts the keys that a resolve has closed already, and closed the
@@ -45,8 +49,8 @@ func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool)
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
 		unknown: again && n.Kind != correlate.Resolve || n.Raw,
-		again:   again,
-		quiet:   !ends && !fires(n),
+		again:   again, redelivered: again,
+		quiet: !ends && !fires(n),
 	}
 }
 
@@ -159,6 +163,7 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 		return []ending{{head, correlate.Accepted, nil}}
 	}
 	head.unknown = head.unknown || e.Unknown
+	head.redelivered = head.redelivered || e.Unknown
 	i := q.behind()
 	if !e.Retry {
 		out := []ending{{head, correlate.Failed, e}}

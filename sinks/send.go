@@ -32,6 +32,21 @@ func (t *target) send(current Integration, it *item) *Error {
 	return t.tell(current, it, &stands)
 }
 
+// goesBy is the generation by which a notification of an incident would go out
+// now.
+func (t *target) goesBy(incident uint64) string {
+	if told := t.d.held.of(incident, t.id).told; len(told) > 0 {
+		return told[len(told)-1]
+	}
+	t.mu.Lock()
+	in := t.in
+	t.mu.Unlock()
+	if in == nil {
+		return ""
+	}
+	return generationOf(fixed(in))
+}
+
 // tell sends a page or an update. Where the incident stands but is refused for
 // good, the integration in force takes it over, and somebody has to close it by
 // hand where it stood.
@@ -66,7 +81,7 @@ func (t *target) one(in Integration, it *item) *Error {
 		t.d.opts.Logger.Error("the settings of an integration could not be kept; after a restart with others, incidents that it has opened may have to be closed by hand",
 			zap.String("receiver", t.id.receiver), zap.String("integration", t.id.integration), zap.Error(err))
 	}
-	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey}
+	m := &Message{Notification: it.n, Context: it.c, Page: it.page, Key: it.n.GroupKey, Redelivered: it.redelivered}
 	if in.Keyed() {
 		m.Key = it.n.Key()
 	}
@@ -119,7 +134,7 @@ func (t *target) end(current Integration, it *item, stands *standing) *Error {
 // closeAt makes the calls that a resolve needs at one place: one, or for a keyed
 // integration one for each key of the incident.
 func (t *target) closeAt(in Integration, it *item) *Error {
-	m := &Message{Notification: it.n, Context: it.c, Key: it.n.GroupKey}
+	m := &Message{Notification: it.n, Context: it.c, Key: it.n.GroupKey, Redelivered: it.redelivered}
 	if !in.Keyed() {
 		return t.call(in, it.n.GroupKey, m)
 	}

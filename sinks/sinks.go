@@ -31,6 +31,10 @@ type Message struct {
 	// Page says that somebody must look now. It is true for a page, and for an
 	// update that took the place of a page nobody has got.
 	Page bool
+
+	// Redelivered says that the provider may have the same message already: an
+	// attempt of this life may have arrived, or one of a life before.
+	Redelivered bool
 }
 
 // An Integration tells one provider. Send is called from several goroutines,

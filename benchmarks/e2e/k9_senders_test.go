@@ -75,7 +75,7 @@ func (h *hand) act() bool {
 	}
 	i := h.rng.IntN(len(h.charge))
 	c := h.charge[i]
-	open := c.pages && h.k.pd.IsOpen(c.key)
+	open := c.pages && h.k.open(c)
 	switch {
 	case c.over && (open || !c.pages && h.rng.IntN(4) > 0): // not closed yet
 		return true
@@ -95,6 +95,14 @@ func (h *hand) act() bool {
 		return h.end(c)
 	}
 	return true
+}
+
+// open reports whether the pager shows an incident that has a group in it.
+func (k *k9) open(c *charge) bool {
+	if k.limit > 0 {
+		return k.openFor(c.alerts)
+	}
+	return k.pd.IsOpen(c.key)
 }
 
 // fresh is a group that nobody has heard of.

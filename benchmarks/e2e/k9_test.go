@@ -21,25 +21,36 @@ import (
 // right after a provider has answered 2xx, at its start, as it writes a
 // snapshot, as it reloads and as it stops. K9_KILLS says how often, K9_SEED
 // which story. Every so many kills the senders pause, and what a fake PagerDuty
-// has got must be what they were promised.
+// has got must be what they were promised. A part of the kills, stormShare of
+// them, is made with storm control in force.
 func TestK9(t *testing.T) {
 	kills, seed := fromEnv(t, "K9_KILLS", 100), uint64(fromEnv(t, "K9_SEED", int(time.Now().UnixNano()%1e9)))
 	t.Logf("again: make k9 N=%d SEED=%d", kills, seed)
-	k := newK9(t, seed)
-	defer func() { figures.say("k9", k.line()) }()
+	storm := (kills + stormShare - 1) / stormShare
+	var lines []string
+	t.Run("apart", func(t *testing.T) { lines = append(lines, "apart: "+runK9(t, kills-storm, seed, 0)) })
+	t.Run("storm", func(t *testing.T) { lines = append(lines, "storm: "+runK9(t, storm, seed, stormLimit)) })
+	figures.say("k9", strings.Join(lines, "\n"))
+	if t.Failed() {
+		t.Logf("seed %d: make k9 N=%d SEED=%d", seed, kills, seed)
+	}
+}
+
+func runK9(t *testing.T, kills int, seed uint64, limit int) string {
+	k := newK9(t, seed, limit)
+	defer func() { t.Log(k.line()) }() // also of a run that was given up
 	for done := 0; done < kills; {
 		n := min(killsPerChapter, kills-done)
 		k.chapter(n)
 		done += n
 	}
 	k.vacuity(kills)
-	if t.Failed() {
-		t.Logf("seed %d: make k9 N=%d SEED=%d", seed, kills, seed)
-	}
+	return k.line()
 }
 
 const (
 	killsPerChapter = 25
+	stormShare      = 4
 	k9Senders       = 4
 	// recovery is how long after a start everybody may take to hear of
 	// everything.
@@ -56,6 +67,9 @@ type k9 struct {
 	file *lines
 	m    *model // of the chapter
 	crew []*hand
+
+	limit int // of new groups in a minute; 0: storm control is off
+	names *naming
 
 	process atomic.Pointer[os.Process]
 	life    atomic.Int64 // how often it was started
@@ -76,6 +90,7 @@ type k9 struct {
 	heard  int               // events of the pager that have been judged
 	strays int               // events under a key of no group
 
+	stopped map[int64]bool // lives that ended in order
 	reloads int
 	ready   []time.Duration
 	kills   counts
@@ -94,13 +109,15 @@ type k9sum struct {
 	incidents, alerts, pages, resolves       int
 	lost, doubled, stuck, phantoms, mute     int
 	overtaken                                int
+	storms, stormed                          int // keys of storms, and alerts that they named
 	repeatedPages                            int
+	receipts, needless                       int // receipts looked at, and those of what was sent again with one in the log
 }
 
-func newK9(t *testing.T, seed uint64) *k9 {
-	k := &k9{t: t, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
+func newK9(t *testing.T, seed uint64, limit int) *k9 {
+	k := &k9{t: t, limit: limit, names: newNaming(), stopped: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
-	k.file = &lines{path: filepath.Join(t.TempDir(), "pages.jsonl")}
+	k.file = &lines{incidents: map[string]bool{}, path: filepath.Join(t.TempDir(), "pages.jsonl")}
 	for _, answered := range []struct {
 		by int32
 		to *atomic.Pointer[func()]
@@ -146,7 +163,7 @@ func fixedAddress(t testing.TB) string {
 // config is that of the other stories, with a webhook and a file beside
 // PagerDuty: neither has a key to fold what comes twice. It differs from reload
 // to reload in how often it repeats. Groups open faster here than people could
-// bear; they are no storm, since each is followed by itself.
+// bear; without a limit they are no storm, and each is followed by itself.
 func (k *k9) config() string {
 	text := k.pd.routes(timing{wait: 400 * time.Millisecond, interval: 500 * time.Millisecond}, false)
 	text = strings.Replace(text, "repeat_interval: 4h", fmt.Sprintf("repeat_interval: %dh", 4+k.reloads%2), 1)
@@ -155,13 +172,13 @@ func (k *k9) config() string {
 	}
 	return text + fmt.Sprintf(`
 winnow:
-  storm: {new_groups_per_minute: 0}
+  storm: {new_groups_per_minute: %[2]d}
   sinks:
     - receiver: platform
       jsonl: {path: %[1]q}
     - receiver: oncall
       jsonl: {path: %[1]q}
-`, k.file.path)
+`, k.file.path, k.limit)
 }
 
 // begin starts the next life.
@@ -236,6 +253,10 @@ func (k *k9) chapter(kills int) {
 		h.endAll()
 	}
 	k.settle("every incident is closed")
+	if k.limit > 0 {
+		k.judgeStorm()
+		return
+	}
 	k.judge()
 }
 
@@ -246,12 +267,12 @@ func (k *k9) settle(what string) {
 	deadline := time.After(recovery - time.Since(k.started))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for k.pd.matches(k.certain()) != nil {
+	for k.matches() != nil {
 		select {
 		case <-poll.C:
 			continue
 		case <-deadline:
-			k.t.Errorf("%s: not within %s: %v", what, recovery, k.pd.matches(k.certain()))
+			k.t.Errorf("%s: not within %s: %v", what, recovery, k.matches())
 			return
 		}
 	}
@@ -259,8 +280,13 @@ func (k *k9) settle(what string) {
 	k.started = time.Now() // from here on the resolves have their own time
 }
 
-// certain lists the groups that page.
-func (k *k9) certain() []modelGroup { return k.m.paging() }
+// matches reports what the pager shows otherwise than it should.
+func (k *k9) matches() error {
+	if k.limit > 0 {
+		return k.stands()
+	}
+	return k.pd.matches(k.m.paging())
+}
 
 // fault is one way to end a life.
 type fault struct {
@@ -380,6 +406,7 @@ func (k *k9) orderly() {
 	_ = k.w.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-k.w.done:
+		k.stopped[k.life.Load()] = k.w.err == nil
 		if k.w.err != nil {
 			k.sum.unclean++
 			k.t.Errorf("winnow was asked to stop and ended with %v:\n%s", k.w.err, k.w.out.tail())

@@ -46,8 +46,8 @@ var ofTheLog = []mutant{
 var ofTheEngine = []mutant{
 	{
 		name: "page-before-commit", breaks: "nobody acts on what is not committed",
-		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &outputs[i], false)\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
-		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, d.Notification, d.Again)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, d.Notification, d.Again)\n\t\t}"}},
+		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &Delivery{Notification: &outputs[i]})\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
+		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, &d)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, &d)\n\t\t}"}},
 		pkg:  "internal/engine", tests: "TestZombieIsFenced",
 	},
 	{
@@ -75,6 +75,16 @@ var ofTheEngine = []mutant{
 		name: "receipt-of-one-settles-all", breaks: "a notification is undelivered until its last receipt",
 		edit: edit{"internal/engine/shard.go", `if e.Receipt.Last {`, `if e.Receipt.Incident > 0 {`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
+	},
+	{
+		name: "answers-not-passed-on", breaks: "who has taken a notification does not get it again while another has not",
+		edit: edit{"internal/engine/owner.go", `r.answered[notificationID{n.Incident, n.Revision}]...)`, `r.answered[notificationID{n.Incident, 0}]...)`},
+		pkg:  "internal/node", tests: "TestCrashWritesNothingTwiceWhileThePagerHangs",
+	},
+	{
+		name: "snapshot-without-the-answers", breaks: "what a snapshot leaves out is known all the same",
+		edit: edit{"internal/engine/snapshot.go", `if len(s.answered) > 0 {`, `if len(s.answered) < 0 {`},
+		pkg:  "internal/engine", tests: "TestAnswersOutliveALife",
 	},
 	{
 		name: "receipts-ignored", breaks: "a restart pages nothing twice",

@@ -89,7 +89,7 @@ func (e *Engine) deliver(ctx context.Context, undelivered *Redelivery, decided m
 	defer stop()
 	for {
 		if decided != nil && reached >= undelivered.inherited {
-			e.deliverLost(ctx, undelivered.undelivered, decided)
+			e.deliverLost(ctx, undelivered, decided)
 			decided = nil
 		}
 		m, err := reader.Next()
@@ -135,7 +135,7 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 			continue
 		}
 		e.stats.Delivered.Add(1)
-		e.opts.Deliver(ctx, d.Notification, d.Again)
+		e.opts.Deliver(ctx, &d)
 		e.pass(HandedOn, nil)
 	}
 }

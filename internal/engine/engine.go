@@ -34,9 +34,8 @@ type Options struct {
 	SnapshotDir string
 
 	// Deliver takes each notification once it is committed, in order, from one
-	// goroutine. It must not wait for a provider. Again says that an earlier life
-	// may have handed on the same one already.
-	Deliver func(ctx context.Context, n *correlate.Notification, again bool)
+	// goroutine. It must not wait for a provider.
+	Deliver func(context.Context, *Delivery)
 
 	// Poisoned is told of a message that breaks the core each time, when it is
 	// given up; again, if a crash comes right then. Its alerts are for somebody

@@ -47,10 +47,10 @@ func (e *Engine) stillUndelivered() map[notificationID][]byte {
 
 // deliverLost hands on what was decided and committed, was not delivered, and is
 // not in the outbox any more.
-func (e *Engine) deliverLost(ctx context.Context, undelivered map[notificationID]uint64, decided map[notificationID][]byte) {
+func (e *Engine) deliverLost(ctx context.Context, r *Redelivery, decided map[notificationID][]byte) {
 	ids := make([]notificationID, 0, len(decided))
 	for id := range decided {
-		if _, ok := undelivered[id]; ok {
+		if _, ok := r.undelivered[id]; ok {
 			ids = append(ids, id)
 		}
 	}
@@ -60,7 +60,7 @@ func (e *Engine) deliverLost(ctx context.Context, undelivered map[notificationID
 		e.fault("the outbox is damaged", errors.Join(fmt.Errorf("notification %d of %s is missing; it is handed on as a replay decides it", id.revision, correlate.IncidentName(id.incident)), err))
 		if err == nil {
 			e.stats.Delivered.Add(1)
-			e.opts.Deliver(ctx, &c.Outputs[0], true)
+			e.opts.Deliver(ctx, &Delivery{Notification: &c.Outputs[0], Again: true, Answered: r.answered[id]})
 		}
 	}
 }

@@ -248,6 +248,7 @@ type Redelivery struct {
 	inherited   uint64
 	resumed     uint64 // the message from which this life decides
 	undelivered map[notificationID]uint64
+	answered    answers
 	revisions   map[uint64]uint32 // how many notifications the log has decided of each incident that is open
 	held        []heldBack
 }
@@ -260,7 +261,7 @@ type heldBack struct {
 
 // Redelivery begins one. It is the caller's own.
 func (o *Owner) Redelivery() Redelivery {
-	r := Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered), revisions: map[uint64]uint32{}}
+	r := Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered), answered: o.shard.answered.clone(), revisions: map[uint64]uint32{}}
 	o.shard.Core.EachRevision(func(incident uint64, revision uint32) { r.revisions[incident] = revision })
 	return r
 }
@@ -283,6 +284,10 @@ func (r *Redelivery) From() (input, last uint64) {
 type Delivery struct {
 	*correlate.Notification
 	Again bool // an earlier life may have handed it on already
+
+	// Answered are the integrations that have taken it, or a newer one of its
+	// incident, by the log.
+	Answered []sinks.Answer
 
 	// Overtaken says that it must not be sent: a newer one tells the same people
 	// more. A receipt has to say so in the log.
@@ -323,7 +328,7 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 			if kept != 0 {
 				n.Class = kept
 			}
-			out = append(out, Delivery{&n.Notification, true, kept == 0})
+			out = append(out, Delivery{&n.Notification, true, r.answers(i), kept == 0})
 		}
 		r.held = nil
 	}
@@ -355,6 +360,17 @@ func (r *Redelivery) delivered(n *correlate.Notification) {
 			h.heard |= n.Class
 		}
 	}
+}
+
+// answers lists who must not hear the notification at i of those held back: who
+// has got it or a newer one.
+func (r *Redelivery) answers(i int) (out []sinks.Answer) {
+	for j := i; j < len(r.held); j++ {
+		if n := &r.held[j]; n.Incident == r.held[i].Incident {
+			out = append(out, r.answered[notificationID{n.Incident, n.Revision}]...)
+		}
+	}
+	return out
 }
 
 // overtaken is the classes that hear enough from what comes after n. An update

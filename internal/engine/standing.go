@@ -107,7 +107,10 @@ func (s *Shard) closeIncidents() {
 
 // Parts of a state that stand behind the ledger, each with its length; a state
 // of a program that did not know a part lacks it.
-const partStanding = 1
+const (
+	partStanding = 1
+	partAnswered = 2
+)
 
 func (s standing) append(w *wire.Writer) {
 	ids := make([]uint64, 0, len(s))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
+	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/sinks"
 )
 
@@ -35,8 +36,7 @@ type delivery struct {
 }
 
 type turn struct {
-	n     *correlate.Notification
-	again bool
+	*engine.Delivery
 	found chan enrich.Context // has room for one
 }
 
@@ -49,14 +49,14 @@ func newDelivery(d *sinks.Dispatcher, p *enrich.Pipeline, degraded func() string
 
 // take is the engine's Deliver. After close it does nothing: what it is given
 // then gets no receipt, and so is delivered by the next life.
-func (v *delivery) take(ctx context.Context, n *correlate.Notification, again bool) {
-	t := turn{n, again, make(chan enrich.Context, 1)}
+func (v *delivery) take(ctx context.Context, d *engine.Delivery) {
+	t := turn{d, make(chan enrich.Context, 1)}
 	if why := v.degraded(); why != "" {
 		t.found <- degraded("sent without look-ups: " + why)
 	} else {
 		p := v.pipeline.Load()
 		go func() {
-			c := p.Run(ctx, n)
+			c := p.Run(ctx, d.Notification)
 			v.lookUps.Add(1)
 			if len(c.Failed) > 0 {
 				v.late.Add(1)
@@ -88,14 +88,19 @@ func (v *delivery) run() {
 
 func (v *delivery) hand(t turn) {
 	c := <-t.found
-	v.remember(t.n)
-	if t.n.Kind == correlate.Resolve {
-		v.closeFallback(t.n, c)
+	v.remember(t.Delivery)
+	if t.Kind == correlate.Resolve {
+		v.closeFallback(t.Delivery, c)
 	}
-	if t.again {
-		v.sinks.Redeliver(t.n, c)
+	v.pass(t.Delivery, t.Notification, c)
+}
+
+// pass hands on a notification, or what a fallback gets of it.
+func (v *delivery) pass(d *engine.Delivery, n *correlate.Notification, c enrich.Context) {
+	if d.Again {
+		v.sinks.Redeliver(n, c, d.Answered)
 	} else {
-		v.sinks.Deliver(t.n, c)
+		v.sinks.Deliver(n, c)
 	}
 }
 

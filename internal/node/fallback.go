@@ -5,6 +5,7 @@ import (
 
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
+	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/selfalert"
 )
 
@@ -14,18 +15,18 @@ const maxInFlight = 4096
 
 // flight is a notification until all that it set off is reported.
 type flight struct {
-	n      *correlate.Notification
+	*engine.Delivery
 	asides int  // on their way to a fallback
 	fell   bool // it has gone to the fallback
 	ended  bool // its own receiver has reported all
 }
 
 // remember keeps a notification until its last receipt.
-func (v *delivery) remember(n *correlate.Notification) {
+func (v *delivery) remember(d *engine.Delivery) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.inFlight) < maxInFlight {
-		v.inFlight[n.ID()] = &flight{n: n}
+		v.inFlight[d.ID()] = &flight{Delivery: d}
 	}
 }
 
@@ -57,7 +58,7 @@ func (n *Node) receipt(r correlate.Receipt) {
 		n.alarm.Raise(selfalert.SinkFailed, detail)
 	}
 	if falls { // not from here: the sinks themselves wait for this call
-		go v.sinks.Deliver(fallback(sent.n, to), enrich.Context{Notes: []string{"receiver " + r.Receiver + " refuses it; sent to the fallback"}})
+		go v.pass(sent.Delivery, fallback(sent.Notification, to), enrich.Context{Notes: []string{"receiver " + r.Receiver + " refuses it; sent to the fallback"}})
 	}
 	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
 		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
@@ -71,7 +72,7 @@ func (n *Node) receipt(r correlate.Receipt) {
 // fallsBack reports whether what a provider refused goes to the fallback: once,
 // however many integrations refuse it.
 func (f *flight) fallsBack(r *correlate.Receipt, to string) bool {
-	return r.Outcome == correlate.Failed && r.Receiver == f.n.Receiver && to != "" && to != r.Receiver && r.Kind != correlate.Resolve && !f.fell
+	return r.Outcome == correlate.Failed && r.Receiver == f.Receiver && to != "" && to != r.Receiver && r.Kind != correlate.Resolve && !f.fell
 }
 
 // settle says whether a receipt is the last of all: what has gone to a fallback
@@ -79,7 +80,7 @@ func (f *flight) fallsBack(r *correlate.Receipt, to string) bool {
 // reported. The caller holds v.mu.
 func (v *delivery) settle(f *flight, r *correlate.Receipt, falls bool, to string) {
 	switch {
-	case r.Receiver == f.n.Receiver:
+	case r.Receiver == f.Receiver:
 		f.ended = f.ended || r.Last
 	case r.Last:
 		f.asides--
@@ -88,7 +89,7 @@ func (v *delivery) settle(f *flight, r *correlate.Receipt, falls bool, to string
 		f.fell = true
 		f.asides++
 		if len(v.fallen) < maxInFlight {
-			v.fallen[f.n.Incident] = to
+			v.fallen[f.Incident] = to
 		}
 	}
 	if r.Last = f.ended && f.asides == 0; r.Last {
@@ -98,7 +99,8 @@ func (v *delivery) settle(f *flight, r *correlate.Receipt, falls bool, to string
 
 // closeFallback tells the fallback receivers that what they were told of is
 // over: those that have it by the log, and those to which it is on its way.
-func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
+func (v *delivery) closeFallback(d *engine.Delivery, c enrich.Context) {
+	n := d.Notification
 	others := slices.DeleteFunc(v.sinks.StandsAt(n.Incident), func(receiver string) bool { return receiver == n.Receiver })
 	v.mu.Lock()
 	if to, ok := v.fallen[n.Incident]; ok && !slices.Contains(others, to) {
@@ -110,7 +112,7 @@ func (v *delivery) closeFallback(n *correlate.Notification, c enrich.Context) {
 	}
 	v.mu.Unlock()
 	for _, to := range others {
-		v.sinks.Deliver(fallback(n, to), c)
+		v.pass(d, fallback(n, to), c)
 	}
 }
 

@@ -231,7 +231,7 @@ func (w *world) deliver() {
 				w.tally.again++
 				w.unconfirmed(d.Notification)
 			}
-			w.handOn(d.Notification, d.Again)
+			w.handOn(&d)
 		}
 	}
 }

@@ -529,6 +529,16 @@ func (w *world) unconfirmed(n *correlate.Notification) {
 	}
 }
 
+// unanswered holds the same of what the log knows a provider to have taken.
+func (w *world) unanswered(n *correlate.Notification, provider int) {
+	for i := range w.heard {
+		r := w.heard[i].ev.Receipt
+		if r != nil && r.Outcome == correlate.Accepted && r.Incident == n.Incident && r.Revision == n.Revision && r.Receiver == n.Receiver && r.Integration == providers[provider].name {
+			panic(oracle("%s is sent to %s again, message %d of the log says that it has taken it", n.ID(), r.Integration, w.heard[i].seq))
+		}
+	}
+}
+
 func (w *world) eachDelivery(a *alert.Alert, until alert.Time, f func(*hearing, *alert.Alert) bool) {
 	for i := range w.heard {
 		h := &w.heard[i]

@@ -30,6 +30,7 @@ type tally struct {
 	alerts, receipts, late, again, superseded, parts, fenced, broke, stops       int
 	numbered, inFull, older, steps, raw, rawEnds, orphans                        int
 	snapshots, torn, restored, replayed, double, outboxDown, overtaken, verdicts int
+	passedOver                                                                   int // by a delivery again: had it already
 
 	faults [numFaults]int
 	moves  [correlate.NumDispositions]int
@@ -246,6 +247,7 @@ func (x *explorer) gates() {
 	least("damaged snapshots passed over", x.torn, per(10))
 	least("deliveries again", x.again, per(300))
 	least("deliveries overtaken", x.overtaken, per(5))
+	least("providers passed over", x.passedOver, per(5))
 	least("records in parts", x.parts, per(100))
 	least("answers of the outbox lost", x.fenced, per(50))
 	least("commits refused", x.outboxDown, per(20))

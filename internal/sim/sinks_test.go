@@ -7,6 +7,8 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // provider is somebody who is told. Those with keys behave as PagerDuty does:
@@ -84,15 +86,29 @@ type item struct {
 	closed  int  // keys that a resolve has closed
 }
 
-// handOn queues a notification for each provider that it concerns.
-func (w *world) handOn(n *correlate.Notification, again bool) {
+// handOn queues a notification for each provider that it concerns and that has
+// not answered.
+func (w *world) handOn(d *engine.Delivery) {
+	n, again := d.Notification, d.Again
 	var to []int
 	for _, p := range behind[n.Receiver] {
-		if n.Class&providers[p].class != 0 {
+		switch {
+		case n.Class&providers[p].class == 0:
+		case slices.Contains(d.Answered, sinks.Answer{Receiver: n.Receiver, Integration: providers[p].name}):
+			w.tally.passedOver++
+		default:
+			w.unanswered(n, p)
 			to = append(to, p)
 		}
 	}
 	left := len(to)
+	if left == 0 && len(d.Answered) > 0 {
+		w.receipt(correlate.Receipt{
+			Incident: n.Incident, Revision: n.Revision, Kind: n.Kind, Receiver: n.Receiver,
+			Integration: d.Answered[0].Integration, Outcome: correlate.Skipped, Last: true, At: w.wall(),
+		})
+		return
+	}
 	if left == 0 {
 		panic(oracle("%s for %s concerns nobody", n.ID(), n.Receiver))
 	}

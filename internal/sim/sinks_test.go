@@ -8,7 +8,6 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/engine"
-	"github.com/winnowhq/winnow/sinks"
 )
 
 // provider is somebody who is told. Those with keys behave as PagerDuty does:
@@ -94,7 +93,7 @@ func (w *world) handOn(d *engine.Delivery) {
 	for _, p := range behind[n.Receiver] {
 		switch {
 		case n.Class&providers[p].class == 0:
-		case slices.Contains(d.Answered, sinks.Answer{Receiver: n.Receiver, Integration: providers[p].name}):
+		case answered(d, p):
 			w.tally.passedOver++
 		default:
 			w.unanswered(n, p)
@@ -124,6 +123,15 @@ func (w *world) handOn(d *engine.Delivery) {
 			w.attempt(ln) // before the next one is handed on
 		}
 	}
+}
+
+func answered(d *engine.Delivery, provider int) bool {
+	for i := range d.Answered {
+		if a := &d.Answered[i]; a.Receiver == d.Receiver && a.Integration == providers[provider].name {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) lane(p int, group string) *lane {

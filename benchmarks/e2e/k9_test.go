@@ -111,6 +111,7 @@ type k9sum struct {
 	overtaken                                int
 	storms, stormed                          int // keys of storms, and alerts that they named
 	repeatedPages                            int
+	unpaged                                  int // incidents whose page the log has no receipt of: an update took its place, or its end did while its receipt was lost
 	receipts, needless                       int // receipts looked at, and those of what was sent again with one in the log
 }
 
@@ -162,7 +163,8 @@ func fixedAddress(t testing.TB) string {
 
 // config is that of the other stories, with a webhook and a file beside
 // PagerDuty: neither has a key to fold what comes twice. It differs from reload
-// to reload in how often it repeats. Groups open faster here than people could
+// to reload in how often it repeats, and in how many groups are a storm, so that
+// storms end and begin. Groups open faster here than people could
 // bear; without a limit they are no storm, and each is followed by itself.
 func (k *k9) config() string {
 	text := k.pd.routes(timing{wait: 400 * time.Millisecond, interval: 500 * time.Millisecond}, false)
@@ -178,7 +180,7 @@ winnow:
       jsonl: {path: %[1]q}
     - receiver: oncall
       jsonl: {path: %[1]q}
-`, k.file.path, k.limit)
+`, k.file.path, k.limit*[...]int{1, 4, 12}[k.reloads%3])
 }
 
 // begin starts the next life.

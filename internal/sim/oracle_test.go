@@ -47,10 +47,9 @@ func (w *world) examine(s stage) {
 	w.oneEach(open)
 	if s == allOver {
 		for _, inc := range open {
-			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.logged && p.sent == inc.last }) {
+			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.sent == inc.last }) {
 				// A known limit: the process died between the provider's answer and
-				// the file; or the log does not know of the page, and the core, which
-				// had a page of its own under the key, did not get to send it.
+				// the file.
 				w.tally.orphans++
 				continue
 			}

@@ -46,7 +46,8 @@ type link struct {
 }
 
 // inhibitLinks finds the rules that an alert is a source or target of. Labels
-// never change, so this is done once for each alert and policy.
+// never change, so this is done once for each alert and policy. They are valid
+// until the next call.
 func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	p := c.policy
 	p.scratch = p.sources.candidates(p.scratch[:0], ls)
@@ -54,7 +55,7 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	p.scratch = p.targets.candidates(p.scratch, ls)
 	sources, targets := p.scratch[:n], p.scratch[n:]
 	p.scratch = p.scratch[:0]
-	var out []link
+	out := c.links[:0]
 	for len(sources) > 0 || len(targets) > 0 {
 		var i int32
 		asSource := len(targets) == 0 || len(sources) > 0 && sources[0] <= targets[0]
@@ -71,6 +72,7 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 			out = append(out, link{rule: uint32(i), source: s, target: t, hash: r.equalHash(ls)})
 		}
 	}
+	c.links = out
 	return out
 }
 
@@ -80,10 +82,26 @@ func (c *Core) addSource(ref dedupe.Ref) {
 	for _, l := range c.alert(ref).rules() {
 		if l.source {
 			r := c.policy.rules[l.rule]
-			i, _ := slices.BinarySearch(r.sources[l.hash], ref)
-			r.sources[l.hash] = slices.Insert(r.sources[l.hash], i, ref)
+			causes := r.sources[l.hash]
+			if causes == nil {
+				r.sources[l.hash] = c.alone(ref)
+				continue
+			}
+			i, _ := slices.BinarySearch(causes, ref)
+			r.sources[l.hash] = slices.Insert(causes, i, ref)
 		}
 	}
+}
+
+// alone is a list of one, as most are. They stand side by side: an allocation for
+// each would be a third of what a new alert takes.
+func (c *Core) alone(ref dedupe.Ref) []dedupe.Ref {
+	if len(c.lone) == cap(c.lone) {
+		c.lone = make([]dedupe.Ref, 0, 512)
+	}
+	c.lone = append(c.lone, ref)
+	n := len(c.lone)
+	return c.lone[n-1 : n : n]
 }
 
 func (c *Core) removeSource(ref dedupe.Ref) {
@@ -118,8 +136,8 @@ func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
 			if !c.table.Firing(s, t) || l.source && c.isTarget(s, l.rule) {
 				continue
 			}
-			c.lsA = c.table.Labels(c.lsA[:0], s)
-			c.lsB = c.table.Labels(c.lsB[:0], ref)
+			c.lsA = c.table.View(c.lsA[:0], s)
+			c.lsB = c.table.View(c.lsB[:0], ref)
 			if r.equal(c.lsA, c.lsB) {
 				return s, true
 			}

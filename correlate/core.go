@@ -80,9 +80,8 @@ type Core struct {
 	picked   []int32 // members of the notification being written
 	links    []link
 	refs     []dedupe.Ref
-	lone     []dedupe.Ref // see addSource
-	paged    bool         // the flush under way has paged
-	named    bool         // the alert that Storm is given to stands in a notification by name
+	paged    bool // the flush under way has paged
+	named    bool // the alert that Storm is given to stands in a notification by name
 	key      []byte
 	spelled  alert.Alert
 	seen     alert.Alert // by EachAlert
@@ -339,7 +338,11 @@ func (c *Core) Resume(out *Output, from, to alert.Time) {
 func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 	c.live.Grow(int(ref) + 1)
 	l := c.alert(ref)
-	*l = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity()}
+	*l = liveAlert{dim: c.dims.of(source, ls)}
+	l.severity = c.dims.list[l.dim].Severity
+	if l.dim == 0 { // what all others are counted under says nothing of one
+		l.severity = ls.Severity()
+	}
 	l.setRules(c.inhibitLinks(ls))
 	c.table.SetTag(ref, l.dim)
 	c.addSource(ref)

@@ -320,7 +320,7 @@ func (c *Core) Quarantine(out *Output, now alert.Time, source, reason string) {
 
 // Resume says that nobody listened from from until to. What senders would have
 // said meanwhile is not known, so no alert ends for having been silent then. It
-// comes before Advance to the same time.
+// comes before Advance to the same time; from is none that is past already.
 func (c *Core) Resume(out *Output, from, to alert.Time) {
 	if from == 0 || to <= from {
 		return
@@ -452,16 +452,24 @@ func (l *liveAlert) due() (at alert.Time) {
 	return at
 }
 
-// pagedAt is the highest severity at which a group of the alert has paged.
+// pagedAt is the highest severity at which a group of the alert has paged, or
+// somebody was called for the alert past the core.
 func (l *liveAlert) pagedAt() alert.Severity {
 	if l.first.group == nil {
 		return alert.Unset
 	}
-	s := l.first.group.pagedSeverity
+	s := l.first.pagedAt(l.severity)
 	for i := range l.others() {
-		s = max(s, l.beside.more[i].group.pagedSeverity)
+		s = max(s, l.beside.more[i].pagedAt(l.severity))
 	}
 	return s
+}
+
+func (s *seat) pagedAt(own alert.Severity) alert.Severity {
+	if s.group.members[s.member].raw {
+		return max(s.group.pagedSeverity, own)
+	}
+	return s.group.pagedSeverity
 }
 
 func (c *Core) eachSeat(ref dedupe.Ref, f func(*seat)) {

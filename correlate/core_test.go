@@ -403,30 +403,57 @@ func TestRawPageIsAdopted(t *testing.T) {
 	   10s bypass oncall alertname=A severity=critical
 	   2m resolve alertname=A severity=critical
 	   20m wait`,
-		`30s page oncall A
-		 5m30s resolve oncall -A`, `paged=1 resolved=1`)
+		`30s page oncall A raw
+		 5m30s resolve oncall -A raw`, `paged=1 resolved=1`)
 	// Nothing pages for it, but its end is told to whoever was called.
 	f(`0s silence s1 1h alertname=A
 	   1s fire alertname=A severity=critical
 	   10s bypass oncall alertname=A severity=critical
 	   2m resolve alertname=A severity=critical
-	   20m wait`, `5m31s resolve oncall -A`, `paged=1 resolved=1`)
+	   20m wait`, `5m31s resolve oncall -A raw`, `paged=1 resolved=1`)
 	f(`0s fire alertname=A severity=critical
 	   10s bypass oncall alertname=A severity=critical
 	   20s resolve alertname=A severity=critical
-	   20m wait`, `30s resolve oncall -A`, `paged=1 resolved=1`)
+	   20m wait`, `30s resolve oncall -A raw`, `paged=1 resolved=1`)
 	// It came when the core had paged: nothing new in it.
 	f(`0s fire alertname=A severity=critical
 	   40s bypass oncall alertname=A severity=critical
 	   2m resolve alertname=A severity=critical
 	   6m wait`,
 		`30s page oncall A
-		 5m30s resolve oncall -A`, `paged=1 resolved=1`)
+		 5m30s resolve oncall -A raw`, `paged=1 resolved=1`)
 	// At a receiver that no route leads to, or of an alert nobody knows.
 	f(`0s fire alertname=A severity=critical
 	   10s bypass chat alertname=A severity=critical
 	   10s bypass oncall alertname=B severity=critical
 	   1m wait`, `30s page oncall A`, `paged=1`)
+}
+
+// TestRawPageCountsInTheBooks: a critical for which people had been called past
+// the core, which ended and fired again before its group's moment came, counted
+// as heard of at the severity that the group had paged at: as heard by nobody.
+func TestRawPageCountsInTheBooks(t *testing.T) {
+	w := newWorld(t, map[string]*Policy{"": basic()})
+	w.run(`0s fire alertname=A pod=a severity=error
+	       1m fire alertname=A pod=b severity=critical
+	       2m bypass oncall alertname=A pod=b severity=critical
+	       3m resolve alertname=A pod=b severity=critical
+	       4m fire alertname=A pod=b severity=critical
+	       5m resolve alertname=A pod=b severity=critical
+	       11m resolve alertname=A pod=a severity=error
+	       20m wait`)
+	moved := 0
+	for _, r := range w.rows {
+		if r.Action != Moved || r.Severity != alert.Critical {
+			continue
+		}
+		if moved++; r.Paged != alert.Critical {
+			t.Errorf("it became %s, paged at %s", r.Now, r.Paged)
+		}
+	}
+	if moved != 2 {
+		t.Errorf("it moved %d times, want 2", moved)
+	}
 }
 
 func TestSilentSourceEndsNothing(t *testing.T) {

@@ -186,6 +186,11 @@ type Notification struct {
 	// further criticals and errors that are new.
 	Continued bool          `json:"continued,omitempty"`
 	Storm     *StormSummary `json:"storm,omitempty"` // nil unless the incident stands for one
+
+	// Raw says that somebody was called past the core for an alert that it counts,
+	// under one of its keys: what it says of the end concerns them, whether a page
+	// of the core's was taken or not.
+	Raw bool `json:"raw,omitempty"`
 }
 
 // ID is the same for every attempt at the same revision.

@@ -42,6 +42,7 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 	for i := range g.members {
 		v := &c.views[i]
 		v.named &^= namedNow
+		n.Raw = n.Raw || v.listed && g.members[i].raw
 		switch {
 		case !v.listed:
 		case v.firing:

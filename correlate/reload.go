@@ -23,10 +23,10 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 	c.setSources(out, now, p.Sources)
 	c.keepRushes(p)
 	c.groups, c.freeSlots, c.index, c.timers = nil, nil, map[string]*group{}, nil
-	heirs := c.retire(old)
+	h := c.inherit(retire(old))
 
 	for ref := 1; ref < c.live.Len(); ref++ {
-		c.reroute(out, now, dedupe.Ref(ref), heirs)
+		c.reroute(out, now, dedupe.Ref(ref), h)
 	}
 	for _, g := range old {
 		if g != nil && g.retired {
@@ -34,40 +34,6 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 		}
 	}
 	return nil
-}
-
-// heirs finds the group whose place a new one takes: by its key, by what the
-// provider knows it by, or by its receiver and labels.
-type heirs struct {
-	byKey      map[string]*group
-	byProvider map[uint64]*group
-	byReceiver map[string]*group
-}
-
-// retire takes all groups out of service, to be taken over.
-func (c *Core) retire(old []*group) heirs {
-	h := heirs{map[string]*group{}, map[uint64]*group{}, map[string]*group{}}
-	for _, g := range old {
-		if g == nil {
-			continue
-		}
-		if !g.retired {
-			h.byKey[g.key] = g
-		}
-		g.retired = true
-		if g.storm != 0 {
-			continue // its alerts know it
-		}
-		h.byProvider[g.providerHash()] = g
-		if k := receiverKey(g.route.Receiver, g.labels); h.byReceiver[k] == nil {
-			h.byReceiver[k] = g
-		}
-	}
-	return h
-}
-
-func receiverKey(receiver string, ls alert.Labels) string {
-	return string(appendGroupKey(nil, &route{Route: &Route{ID: receiver}}, ls))
 }
 
 // reroute gives an alert the seats of the new policy. Its old ones stay on
@@ -122,27 +88,17 @@ func (c *Core) dueAnew(out *Output, now alert.Time, ref dedupe.Ref, was alert.Ti
 	}
 }
 
-// takeOver opens the group of c.lsRoute under r with the history of the one it
-// succeeds, if there is one and nobody has taken it over yet.
+// takeOver opens the group of c.lsRoute under r with the history that it
+// inherits, if there is any and it is not open yet.
 func (c *Core) takeOver(r *route, h heirs) {
 	c.lsB = r.groupLabels(c.lsB[:0], c.lsRoute)
 	c.key = appendGroupKey(c.key[:0], r, c.lsB)
 	if c.index[string(c.key)] != nil {
 		return
 	}
-	old := h.byKey[string(c.key)]
-	fits := func() bool { return old != nil && old.successor == nil && old.route.Receiver == r.Receiver }
-	if !fits() { // one that was led elsewhere and back is known to its provider still
-		own := group{route: r, labels: c.lsB}
-		old = h.byProvider[own.providerHash()]
+	if old := h[string(c.key)]; old != nil {
+		c.succeed(old, r, string(c.key), c.lsB.Clone())
 	}
-	if !fits() {
-		old = h.byReceiver[receiverKey(r.Receiver, c.lsB)]
-	}
-	if !fits() {
-		return
-	}
-	c.succeed(old, r, string(c.key), c.lsB.Clone())
 }
 
 // succeed opens a group under r with the history of an old one.

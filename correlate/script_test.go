@@ -147,6 +147,9 @@ func describe(n *Notification) string {
 	if n.Storm != nil {
 		s += fmt.Sprintf(" storm of %d", n.Storm.Joined)
 	}
+	if n.Raw {
+		s += " raw"
+	}
 	if n.Continued {
 		s += " continued"
 	}

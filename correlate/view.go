@@ -86,6 +86,16 @@ func (c *Core) Incidents() []IncidentView {
 	return out
 }
 
+// EachRevision visits the open incidents with the number of the last notification
+// of each.
+func (c *Core) EachRevision(each func(incident uint64, revision uint32)) {
+	for _, g := range c.groups {
+		if g != nil {
+			each(g.incident, g.revision)
+		}
+	}
+}
+
 func (c *Core) incidentView(g *group) IncidentView {
 	return IncidentView{
 		Incident: g.incident, Receiver: g.route.Receiver, GroupKey: g.providerKey(),

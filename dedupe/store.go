@@ -30,6 +30,10 @@ const (
 	stepBits   = 3
 	offsetBits = chunkBits - stepBits
 
+	// firstChunkBytes is what a table begins with. Chunks double the store until
+	// they are whole ones, so that few alerts take little.
+	firstChunkBytes = 4 << 10
+
 	// headerBytes stand before a text: its alert and its length.
 	headerBytes = 8
 )
@@ -48,7 +52,7 @@ func stored(text int) int { return (headerBytes + text + 1<<stepBits - 1) &^ (1<
 func (s *store) put(o owner, text []byte) place {
 	n := stored(len(text))
 	if len(s.chunks) == 0 || len(s.chunks[s.head].bytes)+n > cap(s.chunks[s.head].bytes) {
-		s.open(max(n+headerBytes, chunkBytes))
+		s.open(max(n+headerBytes, min(chunkBytes, max(firstChunkBytes, s.used))))
 	}
 	c := &s.chunks[s.head]
 	offset := len(c.bytes)

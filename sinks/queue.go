@@ -44,7 +44,7 @@ func newItem(ends bool, n *correlate.Notification, c enrich.Context, again bool)
 		n: n, c: c,
 		page:    n.Kind == correlate.Page,
 		fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
-		unknown: again && n.Kind != correlate.Resolve,
+		unknown: again && n.Kind != correlate.Resolve || n.Raw,
 		again:   again,
 		quiet:   !ends && !fires(n),
 	}
@@ -65,17 +65,17 @@ func (it *item) supersede(old *item) {
 	it.settleResolve()
 }
 
-// outlasts reports whether it must be sent although newer has come: it names a
+// Outlasts reports whether old must be sent although newer has come: it names a
 // critical or an error that is new and for which newer has no room.
-func (it *item) outlasts(newer *item) bool {
-	if newer.n.Omitted == 0 || newer.n.Kind == correlate.Resolve {
+func Outlasts(old, newer *correlate.Notification) bool {
+	if newer.Omitted == 0 || newer.Kind == correlate.Resolve {
 		return false
 	}
-	listed := make(map[alert.Fingerprint]bool, len(newer.n.Alerts))
-	for i := range newer.n.Alerts {
-		listed[newer.n.Alerts[i].Fingerprint] = true
+	listed := make(map[alert.Fingerprint]bool, len(newer.Alerts))
+	for i := range newer.Alerts {
+		listed[newer.Alerts[i].Fingerprint] = true
 	}
-	return slices.ContainsFunc(it.n.Alerts, func(m correlate.Member) bool {
+	return slices.ContainsFunc(old.Alerts, func(m correlate.Member) bool {
 		return mustBeNamed(&m) && !listed[m.Fingerprint]
 	})
 }
@@ -126,7 +126,7 @@ func (q *queue) add(it *item) []ending {
 		case old.n.Incident != it.n.Incident:
 		case old.n.Revision >= it.n.Revision:
 			return append(out, ending{it, correlate.Superseded, nil})
-		case i == 0 && q.busy, old.outlasts(it):
+		case i == 0 && q.busy, Outlasts(old.n, it.n):
 		default:
 			it.supersede(old)
 			out = append(out, ending{old, correlate.Superseded, nil})
@@ -174,7 +174,7 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 	}
 	q.failures++
 	q.next = now.Add(wait)
-	if i < 0 || head.outlasts(q.items[i]) {
+	if i < 0 || Outlasts(head.n, q.items[i].n) {
 		return nil
 	}
 	newer := q.items[i]

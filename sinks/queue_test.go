@@ -97,6 +97,30 @@ func TestQueueFiringOnly(t *testing.T) {
 	f("p1 > ?? r2", "p1 superseded, r2 skipped", "")
 }
 
+// TestEndOfARawPageIsTold: people had been called past the core, and the core's
+// own page and its resolve met in the queue. Nobody had got that page, so nobody
+// was told of the end, and what stood at the provider stood for ever.
+func TestEndOfARawPageIsTold(t *testing.T) {
+	f := func(pageRaw, resolveRaw bool, want string) {
+		t.Helper()
+		q := &queue{wake: make(chan struct{}, 1)}
+		p, r := note(correlate.Page, 1, 1), note(correlate.Resolve, 1, 2)
+		p.Raw, r.Raw = pageRaw, resolveRaw
+		ends := append(q.add(newItem(true, p, enrich.Context{}, false)), q.add(newItem(true, r, enrich.Context{}, false))...)
+		var left []string
+		for _, e := range ends {
+			left = append(left, e.outcome.String())
+		}
+		if got := fmt.Sprint(left, len(q.items)); got != want {
+			t.Errorf("left and waiting: %s, want %s", got, want)
+		}
+	}
+	f(false, false, "[superseded skipped] 0")
+	f(true, true, "[superseded] 1")
+	f(true, false, "[superseded] 1") // its alert ended before the others
+	f(false, true, "[superseded] 1") // the log knew of it after the page
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	q := &queue{wake: make(chan struct{}, 1)}
 	for i := range maxWaiting {

@@ -77,6 +77,11 @@ var ofTheCore = []mutant{
 		pkg:  "correlate", tests: "TestSilences TestIntervals TestRandomStories",
 	},
 	{
+		name: "reload-gives-groups-to-strangers", breaks: "a reload tells nobody again of what they know",
+		edit: edit{"correlate/inherit.go", `give(moved[i].key, moved[i].group)`, `_ = moved[i]`},
+		pkg:  "correlate", tests: "TestReloadGivesAGroupToItsAlerts",
+	},
+	{
 		name: "told-by-hash-alone", breaks: "two alerts with one fingerprint stay two",
 		edit: edit{"dedupe/table.go", ` && t.texts.equal(t.store.get(e.text), a.Labels)`, ``},
 		pkg:  "dedupe", tests: "TestCollidingFingerprintsStayApart",

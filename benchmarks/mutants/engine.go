@@ -68,7 +68,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "undelivered-not-sent-again", breaks: "what was committed and not confirmed is sent by the next life",
-		edit: edit{"internal/engine/owner.go", `r.held = append(r.held, *n)`, `r.held = append(r.held[:0:0], *n)`},
+		edit: edit{"internal/engine/owner.go", `r.held = append(r.held, heldBack{Notification: *n})`, `r.held = append(r.held[:0:0], heldBack{Notification: *n})`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{

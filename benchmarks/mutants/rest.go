@@ -84,7 +84,7 @@ var ofTheSinks = []mutant{
 	},
 	{
 		name: "names-of-a-storm-superseded", breaks: "a newer notification without room for its names replaces none",
-		edit: edit{"sinks/queue.go", `case i == 0 && q.busy, old.outlasts(it):`, `case i == 0 && q.busy:`},
+		edit: edit{"sinks/queue.go", `case i == 0 && q.busy, Outlasts(old.n, it.n):`, `case i == 0 && q.busy:`},
 		pkg:  "sinks", tests: "TestNothingTakesThePlaceOfNames",
 	},
 	{

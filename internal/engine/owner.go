@@ -10,6 +10,7 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // An Owner is one life of a shard: its state and how far the outbox reaches,
@@ -247,12 +248,21 @@ type Redelivery struct {
 	inherited   uint64
 	resumed     uint64 // the message from which this life decides
 	undelivered map[notificationID]uint64
-	held        []correlate.Notification
+	revisions   map[uint64]uint32 // how many notifications the log has decided of each incident that is open
+	held        []heldBack
+}
+
+// heldBack is one that may have to go out again.
+type heldBack struct {
+	correlate.Notification
+	heard correlate.Class // those that are known to have a newer one
 }
 
 // Redelivery begins one. It is the caller's own.
 func (o *Owner) Redelivery() Redelivery {
-	return Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered)}
+	r := Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered), revisions: map[uint64]uint32{}}
+	o.shard.Core.EachRevision(func(incident uint64, revision uint32) { r.revisions[incident] = revision })
+	return r
 }
 
 // From says where to begin to read the outbox: at the first record, up to the
@@ -297,19 +307,23 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 	if c != nil && old {
 		for i := range c.Outputs {
 			n := &c.Outputs[i]
-			if r.undelivered[notificationID{n.Incident, n.Revision}] == decidedBy(c) {
-				r.held = append(r.held, *n)
+			by, waits := r.undelivered[notificationID{n.Incident, n.Revision}]
+			switch {
+			case waits && by == decidedBy(c):
+				r.held = append(r.held, heldBack{Notification: *n})
+			case !waits && r.decided(n):
+				r.delivered(n)
 			}
 		}
 	}
 	if seq >= r.inherited {
 		for i := range r.held {
 			n := &r.held[i]
-			kept := n.Class &^ overtaken(n, r.held[i+1:])
+			kept := n.Class &^ n.heard &^ overtaken(&n.Notification, r.held[i+1:])
 			if kept != 0 {
 				n.Class = kept
 			}
-			out = append(out, Delivery{n, true, kept == 0})
+			out = append(out, Delivery{&n.Notification, true, kept == 0})
 		}
 		r.held = nil
 	}
@@ -326,11 +340,29 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 	return out
 }
 
+// decided reports whether the log knows n. It does not where it has lost its end:
+// the outbox then has what nobody hears of any more.
+func (r *Redelivery) decided(n *correlate.Notification) bool {
+	last, open := r.revisions[n.Incident]
+	return !open || n.Revision <= last
+}
+
+// delivered notes what came to all whom it concerns, and so has taken the place
+// of what was decided before: who has got the newer one must not hear the older.
+func (r *Redelivery) delivered(n *correlate.Notification) {
+	for i := range r.held {
+		if h := &r.held[i]; h.Incident == n.Incident {
+			h.heard |= n.Class
+		}
+	}
+}
+
 // overtaken is the classes that hear enough from what comes after n. An update
-// does not do for a page: it wakes nobody.
-func overtaken(n *correlate.Notification, after []correlate.Notification) (classes correlate.Class) {
+// does not do for a page: it wakes nobody. Nor does what has no room for a name.
+func overtaken(n *correlate.Notification, after []heldBack) (classes correlate.Class) {
 	for i := range after {
-		if m := &after[i]; m.Incident == n.Incident && (m.Kind != correlate.Update || n.Kind == correlate.Update) {
+		m := &after[i].Notification
+		if m.Incident == n.Incident && (m.Kind != correlate.Update || n.Kind == correlate.Update) && !sinks.Outlasts(n, m) {
 			classes |= m.Class
 		}
 	}

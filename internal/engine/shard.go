@@ -94,6 +94,7 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 		s.fault(m.Seq, fmt.Errorf("messages %d to %d are missing", s.seq+1, m.Seq-1))
 		s.lost = addSpan(s.lost, span{s.seq + 1, m.Seq - 1})
 	}
+	before := s.now
 	s.now, s.seq = max(s.now, m.At), m.Seq
 	s.Core.At(m.Seq)
 	if s.poison[m.Seq] {
@@ -102,7 +103,9 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	advanced := false
 	counter, err := s.decoder.Decode(m.Data, func(e *frame.Event) error {
 		if e.Kind == frame.Resume { // before the timers of the time that was missed
-			s.Core.Resume(&s.out, e.From, s.now)
+			// The clock may have been set back: what had ended by the log's time
+			// did not fire then.
+			s.Core.Resume(&s.out, max(e.From, before), s.now)
 			return nil
 		}
 		if !advanced {

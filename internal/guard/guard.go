@@ -58,6 +58,7 @@ type watched struct {
 	pageBy time.Time
 	seen   time.Time // when the guard first read of it
 	forced bool      // whatever the desk says
+	extra  bool      // beyond MaxWatched: there is one look at it
 
 	overdue bool         // at the last look
 	route   *pager.Route // that ways are by
@@ -85,7 +86,7 @@ type Guard struct {
 	waiting   map[alert.Fingerprint]*watched
 	left      []*watched      // overdue, and still not paged a look later
 	extra     []*watched      // beyond MaxWatched
-	uncounted int             // beyond them, and in no page yet
+	uncounted map[string]int  // beyond them, and in no page yet, by receiver
 	busy      map[string]bool // receivers that are being paged
 	sending   sync.WaitGroup
 }
@@ -95,7 +96,7 @@ func New(o Options) *Guard {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, busy: map[string]bool{}}
+	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, uncounted: map[string]int{}, busy: map[string]bool{}}
 }
 
 // Force has an alert paged at the next look, whatever is known of it.

@@ -35,6 +35,7 @@ type post struct {
 
 	mu     sync.Mutex
 	pages  []string
+	others int // that the latest page named by their number
 	broken bool
 }
 
@@ -65,7 +66,7 @@ func (p *post) begin(r *pager.Route) {
 	p.guard = New(Options{Read: p.log.ReadLogSince, Desk: p.desk, Pager: send})
 }
 
-func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, _ int) error {
+func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
 	if receiver == "hangs" {
 		<-ctx.Done()
 		return ctx.Err()
@@ -75,6 +76,7 @@ func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, _
 	if p.broken {
 		return errors.New("refused")
 	}
+	p.others = others
 	p.pages = append(p.pages, receiver+" "+key+" "+a.Labels.Get("pod"))
 	return nil
 }
@@ -275,6 +277,40 @@ func TestBeyondTheLimitIsPagedAtOnce(t *testing.T) {
 		defer p.guard.mu.Unlock()
 		if n := len(p.guard.waiting); n != MaxWatched || len(p.guard.extra) > maxExtra || p.guard.TurnedAway() != 1+10*maxExtra {
 			t.Errorf("%d watched, %d more, %d turned away", n, len(p.guard.extra), p.guard.TurnedAway())
+		}
+	})
+}
+
+// TestBeyondTheLimitIsCounted brings more than there is room for while nobody
+// takes a page. The next page that is taken tells how many they were.
+func TestBeyondTheLimitIsCounted(t *testing.T) {
+	watch(t, func(t *testing.T, p *post) {
+		p.mu.Lock()
+		p.broken = true
+		p.mu.Unlock()
+		p.guard.mu.Lock()
+		for i := range 3 * maxExtra {
+			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
+			a.Fingerprint = a.Labels.Fingerprint()
+			p.guard.beyond(&a, 1)
+		}
+		p.guard.mu.Unlock()
+		p.fire("critical", "within", alert.Firing)
+		time.Sleep(CriticalWithin + 2*time.Second)
+		p.want("while nobody takes any", "")
+		p.mu.Lock()
+		p.broken = false
+		p.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		p.want("the one that is watched", keyA+" within")
+		if p.others != 3*maxExtra {
+			t.Errorf("its page counts %d others, want %d", p.others, 3*maxExtra)
+		}
+		p.fire("critical", "later", alert.Firing)
+		time.Sleep(CriticalWithin + 2*time.Second)
+		p.want("the next", keyA+" later")
+		if p.others != 0 {
+			t.Errorf("they are counted again: %d", p.others)
 		}
 	})
 }

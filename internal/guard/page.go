@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,11 +22,14 @@ const maxExtra = 64
 // or, where there are too many of these, counted in a page. The caller holds g.mu.
 func (g *Guard) beyond(a *alert.Alert, seq uint64) {
 	g.turnedAway.Add(1)
-	if len(g.extra) >= maxExtra {
-		g.uncounted++
+	w := &watched{alert: *a, seq: seq, pageBy: time.Now(), extra: true}
+	if len(g.extra) < maxExtra {
+		g.extra = append(g.extra, w)
 		return
 	}
-	g.extra = append(g.extra, &watched{alert: *a, seq: seq, pageBy: time.Now()})
+	for _, way := range g.waysOf(w) {
+		g.uncounted[way.Receiver]++
+	}
 }
 
 // maxSending bounds what a receiver is sent at a look. More do not go out.
@@ -44,27 +48,40 @@ func (g *Guard) dispatch(ctx context.Context, overdue []*watched) {
 	lanes := map[string][]page{}
 	for _, w := range overdue {
 		for _, way := range g.waysOf(w) {
-			if !g.busy[way.Receiver] && !w.tried[way].took {
+			switch {
+			case !g.busy[way.Receiver] && !w.tried[way].took:
 				lanes[way.Receiver] = append(lanes[way.Receiver], page{w, way})
+			case w.extra && !w.tried[way].took:
+				g.uncounted[way.Receiver]++
 			}
 		}
-	}
-	uncounted := g.uncounted
-	if len(lanes) > 0 {
-		g.uncounted = 0
 	}
 	for receiver, pages := range lanes { // order: side by side
 		slices.SortStableFunc(pages, func(a, b page) int { return cmp.Compare(a.tried[a.way].failed, b.tried[b.way].failed) })
 		g.busy[receiver] = true
+		uncounted := g.uncounted[receiver]
 		g.sending.Go(func() {
 			var wg sync.WaitGroup
+			var took atomic.Bool
 			for i, p := range pages[:min(len(pages), maxSending)] { // the rest at a later look
-				wg.Go(func() { g.page(ctx, p.watched, p.way, len(pages)-i-1+uncounted) })
+				wg.Go(func() {
+					if g.page(ctx, p.watched, p.way, len(pages)-i-1+uncounted) {
+						took.Store(true)
+					}
+				})
 			}
 			wg.Wait()
 			g.mu.Lock()
+			defer g.mu.Unlock()
 			delete(g.busy, receiver)
-			g.mu.Unlock()
+			if took.Load() { // with the number of all behind it
+				g.uncounted[receiver] -= uncounted
+			}
+			for i, p := range pages {
+				if p.extra && !p.tried[p.way].took && (i < maxSending || !took.Load()) {
+					g.uncounted[receiver]++
+				}
+			}
 		})
 	}
 }
@@ -79,7 +96,7 @@ func (g *Guard) waysOf(w *watched) []pager.Way {
 
 // page sends one alert on one way. It is let go when it has been tried on all of
 // its ways and somebody took it; until then the others are tried again.
-func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int) {
+func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int) (took bool) {
 	err := g.pager.Send(ctx, &w.alert, way, others, true)
 	g.mu.Lock()
 	if w.tried == nil {
@@ -104,13 +121,14 @@ func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int)
 	}
 	g.mu.Unlock()
 	if err != nil {
-		return
+		return false
 	}
 	if reached == 1 {
 		g.paged.Add(1)
 	}
 	g.opts.Logger.Error("the guard has paged: nobody had decided about a critical alert in time",
 		zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Uint64("seq", w.seq), zap.String("receiver", way.Receiver))
+	return true
 }
 
 // sortByDue puts first what has waited longest; criticals first among equals.

@@ -148,6 +148,14 @@ go test ./...
 	}
 }
 
+// TestSmallPackages counts what is code, file by file.
+func TestSmallPackages(t *testing.T) {
+	body := "// Package a.\npackage a\n\n" + strings.Repeat("var _ int\n", 9)
+	expect(t, code(oneFile(t, "a/a.go", body), map[string]int{"a": 10}))
+	expect(t, code(oneFile(t, "a/a.go", body), map[string]int{"a": 9}), "a/a.go: a has more than 9 lines of code")
+	expect(t, code(oneFile(t, "a/a_test.go", body), map[string]int{"a": 9}))
+}
+
 // TestExcusesDoNotOutliveTheirReason covers the tables of excuses as such.
 func TestExcusesDoNotOutliveTheirReason(t *testing.T) {
 	tree := oneFile(t, "a/a.go", "package a\n")

@@ -13,11 +13,33 @@ const (
 	funcLines     = 70
 )
 
+// small lists packages that must stay so small that one person can hold them in
+// mind: lines of code, without comments, empty lines and tests.
+var small = map[string]int{
+	"internal/guard": 400, // what pages when all else fails must be plainly right
+}
+
 // large lists the files and functions that are larger, each for a reason.
 var large = excuses{}
 
 // Size holds how long files and functions may be.
-func Size(t *Tree) []Finding { return size(t, large) }
+func Size(t *Tree) []Finding { return append(size(t, large), code(t, small)...) }
+
+// code holds packages to their number of lines.
+func code(t *Tree, small map[string]int) (out []Finding) {
+	lines := map[string]int{}
+	for _, f := range t.Go {
+		if f.Test {
+			continue
+		}
+		lines[f.Dir] += f.Code
+		if limit, ok := small[f.Dir]; ok && lines[f.Dir] > limit {
+			out = append(out, Finding{f.Path, f.Dir + " has more than " + strconv.Itoa(limit) + " lines of code", "it must fit into one head",
+				"move what decides nothing into a package below it"})
+		}
+	}
+	return out
+}
 
 func size(t *Tree, large excuses) []Finding {
 	const why = "it cannot be read at one sitting"

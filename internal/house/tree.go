@@ -36,6 +36,7 @@ type File struct {
 	Test      bool   // its name ends in _test.go
 	Generated bool
 	Lines     int
+	Code      int       // lines that are neither empty nor a comment
 	AST       *ast.File // what could be parsed of it
 	Err       error     // why the rest could not
 
@@ -111,7 +112,12 @@ func (t *Tree) read(fsys fs.FS, p string, d fs.DirEntry, nested bool) error {
 		f.AST = &ast.File{Name: ast.NewIdent("unreadable")}
 	}
 	f.Generated = ast.IsGenerated(f.AST)
-	f.Lines = bytes.Count(body, []byte("\n"))
+	for l := range bytes.Lines(body) {
+		f.Lines++
+		if l = bytes.TrimSpace(l); len(l) > 0 && !bytes.HasPrefix(l, []byte("//")) {
+			f.Code++
+		}
+	}
 	t.Go = append(t.Go, f)
 	return nil
 }

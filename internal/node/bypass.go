@@ -65,14 +65,21 @@ func (n *Node) silent(source string, silent bool) {
 func (n *Node) poisoned(m *stream.Message, broke error) {
 	n.alarm.Raise(selfalert.CoreFailed, fmt.Sprintf("log message %d: %v", m.Seq, broke))
 	var d frame.Decoder
+	var owed []*alert.Alert
 	_, err := d.Decode(m.Data, func(e *frame.Event) error {
 		for i := range e.Alerts {
-			if a := &e.Alerts[i]; a.Status == alert.Firing && a.Labels.Severity().Rank() >= alert.Warning {
-				n.guard.Force(a, m.Seq)
+			if a := e.Alerts[i].Clone(); a.Status == alert.Firing && a.Labels.Severity().Rank() >= alert.Warning {
+				owed = append(owed, &a)
 			}
 		}
 		return nil
 	})
+	if err := n.raw.owe(owed, m.Seq); err != nil {
+		n.log.Error("the raw pages of a message that breaks the core are owed until the process ends only", zap.Uint64("seq", m.Seq), zap.Error(err))
+	}
+	for _, a := range owed {
+		n.guard.Force(a, m.Seq)
+	}
 	if err != nil {
 		n.log.Error("a message that breaks the core cannot be read by others either", zap.Uint64("seq", m.Seq), zap.Error(err))
 	}

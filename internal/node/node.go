@@ -203,7 +203,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	route := guardRoute(&c.Policy.Route)
 	n.openRaw()
 	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &desk.Aliases, Logger: n.log}, &route)
-	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.raw.ended, Logger: n.log})
+	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.rawEnded, Logger: n.log})
+	n.payOwed()
 	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
 	if err != nil {

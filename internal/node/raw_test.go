@@ -39,6 +39,15 @@ func TestRawPageIsClosedWithoutTheCore(t *testing.T) {
 		if open := s.pager.Open(); len(open) != 1 || s.events() != "trigger trigger resolve" {
 			t.Errorf("one is over: open %v, pager heard %q", open, s.events())
 		}
+		s.post(sample{name: "B", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(rawSettles / 2) // read, and not told yet
+		s.stop()
+		time.Sleep(time.Hour) // the guard does not look back as far as that
+		s.start()
+		time.Sleep(time.Minute)
+		if open := s.pager.Open(); len(open) != 0 {
+			t.Errorf("the other ended before the stop: open %v, pager heard %q", open, s.events())
+		}
 		s.stop()
 	})
 }
@@ -119,5 +128,63 @@ func TestPoisonIsPagedRaw(t *testing.T) {
 			t.Errorf("the report has %d raw pages, want 2", r.RawPages)
 		}
 		s.stop()
+	})
+}
+
+// TestOwedRawPagesAreSentByTheNextLife crashes after the core has given a
+// message up and before its alerts could be paged.
+func TestOwedRawPagesAreSentByTheNextLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.kept = true // and with it the list of what was given up
+		s.probe = func(e *frame.Event) {
+			for i := range e.Alerts {
+				if e.Alerts[i].Status == alert.Firing && e.Alerts[i].Labels.Get("alertname") == "Poison" {
+					panic("poison")
+				}
+			}
+		}
+		s.stop()
+		s.start()
+		s.network.Close() // the pager cannot be reached in this life
+		s.post(sample{name: "Poison", pod: "1", severity: "critical"}, sample{name: "Poison", pod: "2", severity: "critical"})
+		time.Sleep(10 * time.Second)
+		wantOpen(s, "")
+		s.post(sample{name: "Poison", pod: "2", severity: "critical", resolved: true}) // nobody need hear of it
+		time.Sleep(time.Second)
+		s.crash()
+		time.Sleep(30 * time.Second)
+		wantOpen(s, "Poison")
+		s.post(sample{name: "Poison", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(time.Minute)
+		wantOpen(s, "")
+		s.crash()
+		time.Sleep(time.Minute)
+		if wantOpen(s, ""); s.events() != "trigger resolve" {
+			t.Errorf("pager heard %q %s", s.events(), s.history())
+		}
+		s.stop()
+	})
+}
+
+// TestRawPageIsNotedByTheNextLife has a life end between the page and its note in
+// the log.
+func TestRawPageIsNotedByTheNextLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		s.stop()
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "cluster", Value: "eu"}, {Name: "pod", Value: "1"}, {Name: "severity", Value: "critical"}}}
+		a.Fingerprint = a.Labels.Fingerprint()
+		left := &rawPages{path: filepath.Join(s.dir, "raw.json")}
+		left.add(zap.NewNop(), pager.Page{Alert: &a, Receiver: "oncall", Key: `{}:{alertname="A", cluster="eu"}#critical`, Logged: true})
+		for range 2 {
+			s.start()
+			time.Sleep(2 * rawLook)
+			if r := s.report(); r.RawPages != 1 {
+				t.Errorf("the report has %d raw pages, want the one", r.RawPages)
+			}
+			s.stop()
+		}
 	})
 }

@@ -33,6 +33,8 @@ func TestAcknowledgedIsSynced(t *testing.T) {
 	defer s.network.Close()
 	s.start()
 	looked := map[string]int{}
+	tick := time.NewTicker(10 * time.Millisecond) // of real time: the kernel's
+	defer tick.Stop()
 	look := func() {
 		for name := range takeImage(t, s.dir) {
 			kind := filepath.Ext(name)
@@ -51,7 +53,7 @@ func TestAcknowledgedIsSynced(t *testing.T) {
 				if err != nil || n == 0 {
 					break
 				}
-				time.Sleep(10 * time.Millisecond)
+				<-tick.C
 				n, err = unsynced(filepath.Join(s.dir, name))
 			}
 			if err != nil || n > 0 {

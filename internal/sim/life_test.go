@@ -27,6 +27,8 @@ type life struct {
 	tickAt   alert.Time
 	lanes    []*lane
 	receipts []waiting
+
+	dictionaries []*dictionary // the newest last
 }
 
 // waiting is a receipt on its way to the log.
@@ -83,7 +85,9 @@ func (w *world) drain() {
 		l.next++
 		w.applied(m.Seq)
 		w.compare(m.Seq)
-		w.books()
+		if m.Seq >= w.first { // those before are as they were without a crash
+			w.books()
+		}
 	}
 	if len(l.outputs) > 0 || l.live || !l.owner.Live(l.next-1) {
 		return
@@ -263,6 +267,7 @@ func (w *world) run() {
 		do()
 		if w.life != nil {
 			w.drain()
+			w.closeRaw()
 		}
 	}
 }
@@ -331,6 +336,8 @@ func (w *world) act(d *deed) {
 		}
 	case silence, expire:
 		stored = silenceStored
+	case step:
+		stored = stepStored
 	case reload:
 		w.config = d.plan
 		w.watch(policyBefore)
@@ -339,6 +346,8 @@ func (w *world) act(d *deed) {
 		if len(w.life.outputs) == 0 && w.life.next > uint64(len(w.log)) {
 			w.snapshot()
 		}
+	case raw:
+		w.pageRaw(d)
 	case leap:
 		w.skew += d.length
 	case stop:
@@ -348,13 +357,27 @@ func (w *world) act(d *deed) {
 		w.examine(d.stage)
 	}
 	if len(d.events) > 0 {
-		events := slices.Clone(d.events)
-		for i := range events {
-			if s := events[i].Silence; s != nil {
-				events[i].Silence = &correlate.Silence{ID: s.ID, Matchers: s.Matchers, StartsAt: w.wall(), EndsAt: w.wall().Add(d.length)}
+		spoken := slices.Clone(d.events)
+		logged := spoken
+		for i := range spoken {
+			e := &spoken[i]
+			switch {
+			case e.Silence != nil:
+				e.Silence = &correlate.Silence{ID: e.Silence.ID, Matchers: e.Silence.Matchers, StartsAt: w.wall(), EndsAt: w.wall().Add(d.length)}
+			case e.Ladder != nil:
+				e.Ladder = &frame.Stepped{Level: e.Ladder.Level, Cause: e.Ladder.Cause, At: w.wall()}
+				w.tally.steps++
+			case d.verb == say:
+				if i == 0 {
+					logged = slices.Clone(spoken)
+				}
+				logged[i] = w.numbered(*e)
+				if len(logged[i].Repeats) > 0 {
+					stored = numbersStored
+				}
 			}
 		}
-		w.append(events...)
+		w.store(logged, spoken)
 		w.watch(stored)
 	}
 	w.deed++

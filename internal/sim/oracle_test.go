@@ -47,12 +47,21 @@ func (w *world) examine(s stage) {
 	w.oneEach(open)
 	if s == allOver {
 		for _, inc := range open {
+			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.sent == inc.last }) {
+				// A known limit: the process died between the provider's answer and
+				// the file.
+				w.tally.orphans++
+				continue
+			}
 			panic(oracle("all is over, and %s still has %q open for INC-%d", providers[inc.provider].name, inc.key, inc.number))
 		}
 		w.verdict()
 		return
 	}
 	for _, inc := range open {
+		if inc.number == 0 {
+			continue // it is closed when its sender says so
+		}
 		if !slices.ContainsFunc(w.story.standing, func(a *alert.Alert) bool { return firesIn(w.lastOf(inc.provider, inc.number), a) }) && !w.refusedAny(inc) {
 			panic(oracle("%q of INC-%d stands open, and nothing that it names fires", inc.key, inc.number))
 		}
@@ -100,7 +109,11 @@ func (w *world) unheardOf(a *alert.Alert, p int, open []*incident) string {
 	}
 	told := false
 	for _, inc := range open {
-		if inc.provider != p || !firesIn(w.lastOf(p, inc.number), a) {
+		last := inc.last
+		if inc.number != 0 {
+			last = w.lastOf(p, inc.number)
+		}
+		if inc.provider != p || !firesIn(last, a) {
 			continue
 		}
 		told = true
@@ -183,6 +196,16 @@ func atLunch(t alert.Time) bool {
 	return 12*60+30 <= minutes && minutes < 14*60
 }
 
+// silences are what was heard of them.
+func (w *world) silences() []*hearing {
+	for ; w.quietUntil < len(w.heard); w.quietUntil++ {
+		if h := &w.heard[w.quietUntil]; h.ev.Silence != nil || h.ev.SilenceID != "" {
+			w.quiet = append(w.quiet, h)
+		}
+	}
+	return w.quiet
+}
+
 // silenced reports whether a silence was in force at a time of the log and
 // matched. What came at that very time may be counted or not.
 func (w *world) silenced(id string, a *alert.Alert, at alert.Time) bool {
@@ -191,8 +214,7 @@ func (w *world) silenced(id string, a *alert.Alert, at alert.Time) bool {
 	covers := func() bool {
 		return now != nil && now.StartsAt <= at && at < ends && strings.Contains(now.Matchers[0][0].String(), a.Labels.Get("alertname"))
 	}
-	for i := range w.heard {
-		h := &w.heard[i]
+	for _, h := range w.silences() {
 		if h.at > at {
 			break
 		}
@@ -294,7 +316,7 @@ func (w *world) inOrder() {
 	for i := range w.events {
 		e := &w.events[i]
 		at := place{e.provider, e.n.Incident}
-		if !e.taken() {
+		if !e.taken() || e.raw() {
 			continue
 		}
 		if e.n.Revision < newest[at] && e.kind != correlate.Page {
@@ -373,11 +395,46 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 			// One that fired again, before its receiver heard that it had ended,
 			// stands in what was said before.
 			before := r.Now == correlate.Grouped && e.n.Incident == r.Incident
-			return (before || e.n.At >= r.At) && slices.ContainsFunc(e.n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
-		}) {
+			return (before || e.n.At >= r.At || e.raw()) && names(e.n, a)
+		}) && !w.overtaken(a, r) {
 			fail("no provider was asked to tell anybody")
 		}
 	}
+}
+
+func names(n *correlate.Notification, a *alert.Alert) bool {
+	return slices.ContainsFunc(n.Alerts, func(m correlate.Member) bool { return m.Fingerprint == a.Fingerprint })
+}
+
+// overtaken reports whether what was to be said of an alert had ended before
+// anybody took it: the log says that a newer notification of its incident, which
+// was taken, has taken its place.
+func (w *world) overtaken(a *alert.Alert, r *correlate.Row) bool {
+	for i := range w.heard {
+		o := w.heard[i].ev.Receipt
+		if o == nil || o.Outcome != correlate.Superseded || o.Incident != r.Incident {
+			continue
+		}
+		n := w.decided(o.Incident, o.Revision)
+		if n.At >= r.At && names(n, a) && slices.ContainsFunc(w.events, func(e event) bool {
+			return e.taken() && e.n.Incident == n.Incident && e.n.Revision > n.Revision
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// decided is a notification as the outbox has it.
+func (w *world) decided(incident uint64, revision uint32) *correlate.Notification {
+	for _, r := range w.outbox {
+		for i := range r.commit.Outputs {
+			if n := &r.commit.Outputs[i]; n.Incident == incident && n.Revision == revision {
+				return n
+			}
+		}
+	}
+	panic(oracle("a receipt tells of %s/%d, which nobody has decided", correlate.IncidentName(incident), revision))
 }
 
 func (w *world) inhibited(a *alert.Alert, r *correlate.Row) bool {
@@ -432,8 +489,16 @@ func (w *world) mayHaveEnded(a *alert.Alert, at alert.Time) bool {
 // nothing.
 func (w *world) believedUntil(ends alert.Time, since uint64, at alert.Time) alert.Time {
 	for i := range w.heard {
-		if h := &w.heard[i]; h.seq > since && h.at <= at && h.ev.Kind == frame.Resume && ends > h.ev.From {
-			ends = ends.Add(max(0, h.at.Sub(h.ev.From)))
+		h := &w.heard[i]
+		if h.seq <= since || h.at > at || h.ev.Kind != frame.Resume {
+			continue
+		}
+		from := h.ev.From
+		if i > 0 {
+			from = max(from, w.heard[i-1].at) // the clock may have been set back
+		}
+		if ends > from {
+			ends = ends.Add(h.at.Sub(from))
 		}
 	}
 	return ends

@@ -13,10 +13,10 @@ import (
 )
 
 // smallBudget is how many crash points `go test` tries.
-const smallBudget = 8_000
+const smallBudget = 10_000
 
 // maxHeap is the heap that the simulation may grow to.
-const maxHeap = 384 << 20
+const maxHeap = 96 << 20
 
 // variants of each cut: one crash, or another one soon after the first.
 const variants = 2
@@ -28,6 +28,7 @@ type tally struct {
 	hit, hitAgain   [numMoments]int
 
 	alerts, receipts, late, again, superseded, parts, fenced, broke, stops       int
+	numbered, inFull, older, steps, raw, rawEnds, orphans                        int
 	snapshots, torn, restored, replayed, double, outboxDown, overtaken, verdicts int
 
 	faults [numFaults]int
@@ -221,8 +222,8 @@ func (x *explorer) kinds() (n int) {
 }
 
 func (x *explorer) figures() string {
-	return fmt.Sprintf("points=%d stories=%d kinds=%d/%d double=%d snapshots_used=%d from_none=%d again=%d overtaken=%d verdicts=%d lost=0 phantom=0",
-		x.points, x.stories, x.kinds(), numMoments, x.double, x.restored, x.replayed, x.again, x.overtaken, x.verdicts)
+	return fmt.Sprintf("points=%d stories=%d kinds=%d/%d double=%d snapshots_used=%d from_none=%d again=%d overtaken=%d numbered=%d raw=%d orphans=%d steps=%d verdicts=%d lost=0 phantom=0",
+		x.points, x.stories, x.kinds(), numMoments, x.double, x.restored, x.replayed, x.again, x.overtaken, x.numbered, x.raw, x.orphans, x.steps, x.verdicts)
 }
 
 // gates fail a run that proves nothing, because too little has happened in it.
@@ -252,6 +253,12 @@ func (x *explorer) gates() {
 	least("late receipts", x.late, per(300))
 	least("notifications superseded", x.superseded, per(10))
 	least("orderly stops", x.stops, per(50))
+	least("repeats by number", x.numbered, per(500))
+	least("deliveries in full", x.inFull, per(500))
+	least("requests from before a dictionary", x.older, per(50))
+	least("steps of the ladder", x.steps, per(20))
+	least("raw pages", x.raw, per(20))
+	least("ends of raw pages told past the core", x.rawEnds, 1)
 	least("whole verdicts", x.verdicts, per(100))
 	for f, n := range x.faults {
 		least("provider: "+faultNames[f], n, per(10))
@@ -265,7 +272,7 @@ func (x *explorer) gates() {
 	for _, why := range []string{"silenced", "inhibited", "muted", "below threshold"} {
 		least("standing alerts kept back: "+why, x.kept[why], 1)
 	}
-	for what, n := range map[string]int{"page": 4, "resolve": 4, "update": 1, "escalation": 0} {
-		least("decided in the stories: "+what, x.said[what], max(1, n*x.stories))
+	for what, n := range map[string]int{"page": 40, "resolve": 40, "update": 3, "escalation": 0} { // of ten stories
+		least("decided in the stories: "+what, x.said[what], max(1, n*x.stories/10))
 	}
 }

@@ -101,7 +101,7 @@ func (w *world) handOn(n *correlate.Notification, again bool) {
 		it := &item{
 			n: n, left: &left, page: n.Kind == correlate.Page,
 			fresh:   n.Kind == correlate.Page && n.Reason == correlate.FirstNotification,
-			unknown: again && n.Kind != correlate.Resolve,
+			unknown: again && n.Kind != correlate.Resolve || n.Raw,
 		}
 		w.enqueue(ln, it)
 		if w.roll(2) == 0 && len(ln.items) > 0 && ln.next <= w.now {
@@ -236,7 +236,7 @@ func (w *world) receipt(r correlate.Receipt) {
 type incident struct {
 	provider int
 	key      string
-	number   uint64 // of the notification that opened it
+	number   uint64 // of the core's notification that opened it; 0 of one that the guard did, and nobody else
 	last     *correlate.Notification
 	phantom  bool
 }
@@ -276,14 +276,14 @@ func incidents(events []event) (open []*incident, phantoms []*incident) {
 			}
 			resolved[at][e.n.Incident] = true
 		case inc == nil:
-			inc = &incident{provider: e.provider, key: e.key, number: e.n.Incident, last: e.n, phantom: resolved[at][e.n.Incident]}
+			inc = &incident{provider: e.provider, key: e.key, number: e.n.Incident, last: e.n, phantom: !e.raw() && resolved[at][e.n.Incident]}
 			standing[at] = inc
 			order = append(order, at)
 			if inc.phantom {
 				phantoms = append(phantoms, inc)
 			}
-		default:
-			inc.last = e.n
+		case inc.number == 0 || !e.raw(): // the core's page is folded into a raw one, and the other way round
+			inc.number, inc.last = e.n.Incident, e.n
 		}
 	}
 	for _, at := range order {

@@ -37,6 +37,8 @@ const (
 	stop                       // an orderly stop
 	poison                     // a message that breaks the core
 	unreadable                 // a body that cannot be read
+	step                       // of the ladder
+	raw                        // the guard pages past the core
 	check                      // the oracle looks
 )
 
@@ -83,6 +85,17 @@ func (p *plan) receiver(ls alert.Labels) string {
 		return "nobody"
 	}
 	return "oncall"
+}
+
+// route is that of a label set.
+func (p *plan) route(ls alert.Labels) *correlate.Route {
+	root := &p.policy.Route
+	for i := range root.Routes {
+		if r := &root.Routes[i]; r.Matchers.Matches(ls) {
+			return r
+		}
+	}
+	return root
 }
 
 func (p *plan) compile() {
@@ -150,7 +163,8 @@ type teller struct {
 	rng *rand.Rand
 	now alert.Time
 
-	skew, ahead time.Duration // of the machine's clock, now and at most
+	since       map[alert.Fingerprint]alert.Time // when what fires began to
+	skew, ahead time.Duration                    // of the machine's clock, now and at most
 }
 
 // bodyDeeds is how long stories are: short ones have as many turns, and are told
@@ -160,7 +174,7 @@ const bodyDeeds = 15
 func tell(seed uint64) *story {
 	rng := rand.New(rand.NewPCG(seed, 11))
 	begins := alert.TimeOf(time.Date(2026, 3, 2, 12, rng.IntN(60), 0, 0, time.UTC))
-	t := &teller{story: &story{seed: seed, begins: begins, recordBytes: []int{1 << 20, 1 << 20, 1}[rng.IntN(3)]}, rng: rng, now: begins}
+	t := &teller{story: &story{seed: seed, begins: begins, recordBytes: []int{1 << 20, 1 << 20, 1}[rng.IntN(3)]}, rng: rng, now: begins, since: map[alert.Fingerprint]alert.Time{}}
 	for i := range 7 + rng.IntN(6) {
 		ls := alert.Labels{
 			{Name: "alertname", Value: string(rune('A' + rng.IntN(3)))}, {Name: "cluster", Value: string(rune('x' + rng.IntN(2)))},
@@ -198,20 +212,24 @@ func (t *teller) body() {
 	for range bodyDeeds {
 		t.now = t.now.Add(time.Duration(t.rng.ExpFloat64() * float64(45*time.Second)))
 		switch k := t.rng.IntN(100); {
-		case k < 62:
+		case k < 60:
 			t.add(deed{verb: say, events: t.deliveries()})
-		case k < 70:
+			if t.rng.IntN(4) == 0 {
+				t.now = t.now.Add(2 * time.Second)
+				t.add(deed{verb: raw, plan: t.rng.IntN(len(t.universe))})
+			}
+		case k < 68:
 			t.add(deed{verb: silence, length: time.Duration(30+t.rng.IntN(1800)) * time.Second, events: []frame.Event{t.silence()}})
-		case k < 73:
+		case k < 71:
 			t.add(deed{verb: expire, events: []frame.Event{{Kind: frame.SilenceExpire, SilenceID: fmt.Sprint("s", t.rng.IntN(3))}}})
-		case k < 77:
+		case k < 75:
 			t.plans = append(t.plans, t.draw())
 			t.add(deed{verb: reload, plan: len(t.plans) - 1, events: []frame.Event{t.policy()}})
 		case k < 84:
 			t.add(deed{verb: snap})
 		case k < 89:
 			d := deed{verb: stop, length: time.Duration(t.rng.IntN(900)) * time.Second}
-			if t.rng.IntN(3) == 0 {
+			if t.rng.IntN(2) == 0 {
 				t.plans = append(t.plans, t.draw())
 				d.plan = len(t.plans) - 1
 			}
@@ -222,6 +240,8 @@ func (t *teller) body() {
 			t.add(deed{verb: poison, events: []frame.Event{t.poisoned()}})
 		case k < 96:
 			t.add(deed{verb: unreadable, events: []frame.Event{{Kind: frame.Quarantine, Source: "prometheus", Quarantine: &frame.Quarantined{Source: "prometheus", Reason: "no JSON", Alerts: 1 + t.rng.IntN(2)}}}})
+		case k < 97:
+			t.add(deed{verb: step, events: []frame.Event{{Kind: frame.Ladder, Ladder: &frame.Stepped{Level: uint8(t.rng.IntN(5)), Cause: "the core is behind"}}}})
 		default: // a quiet while, in which alerts expire and sources fall silent
 			t.now = t.now.Add(time.Duration(3+t.rng.IntN(8)) * time.Minute)
 			t.add(deed{verb: snap})
@@ -256,14 +276,24 @@ func (t *teller) deliveries() (out []frame.Event) {
 		e := frame.Event{Kind: frame.Alerts, Source: []string{"prometheus", "prometheus", "other"}[t.rng.IntN(3)]}
 		for range 1 + t.rng.IntN(4) {
 			a := t.universe[t.rng.IntN(len(t.universe))].Clone()
+			if t.since[a.Fingerprint] == 0 {
+				t.since[a.Fingerprint] = t.now
+			}
+			if t.rng.IntN(4) > 0 {
+				a.StartsAt = t.since[a.Fingerprint]
+			}
 			switch t.rng.IntN(5) {
 			case 0, 1:
 				a.Status, a.EndsAt = alert.Resolved, t.now.Add(-time.Duration(t.rng.IntN(60))*time.Second)
+				delete(t.since, a.Fingerprint)
 			case 2:
 				a.EndsAt = t.now.Add(time.Duration(30+t.rng.IntN(400)) * time.Second)
 			}
-			if t.rng.IntN(5) == 0 {
+			if t.rng.IntN(8) == 0 {
 				a.StartsAt = t.now.Add(-time.Duration(60+t.rng.IntN(900)) * time.Second)
+			}
+			if t.rng.IntN(6) == 0 { // its text moves, and back
+				a.Annotations = alert.Labels{{Name: "summary", Value: "it is worse"}}
 			}
 			e.Alerts = append(e.Alerts, a)
 		}
@@ -311,6 +341,7 @@ func (t *teller) tail() {
 		c := a.Clone()
 		if t.rng.IntN(2) == 0 {
 			t.standing = append(t.standing, a)
+			c.StartsAt = t.now
 			fire.Alerts = append(fire.Alerts, c)
 			continue
 		}
@@ -320,6 +351,12 @@ func (t *teller) tail() {
 	for _, e := range []frame.Event{fire, end} {
 		if len(e.Alerts) > 0 {
 			t.add(deed{verb: say, events: []frame.Event{e}})
+		}
+	}
+	if len(fire.Alerts) > 0 { // as senders do
+		for range 2 {
+			t.now = t.now.Add(time.Minute)
+			t.add(deed{verb: say, events: []frame.Event{fire}})
 		}
 	}
 	t.now = t.now.Add(settle)

@@ -59,5 +59,5 @@ func describe(e *frame.Event) string {
 	case frame.Policy:
 		return fmt.Sprintf("policy %s, by %v, team a to %s", e.PolicyHash, e.Policy.Route.GroupBy, e.Policy.Route.Routes[0].Receiver)
 	}
-	return [...]string{"", "alerts", "tick", "policy", "silence", "", "receipt", "resume", "quarantine", "stop", "bypass"}[e.Kind]
+	return [...]string{"", "alerts", "tick", "policy", "silence", "", "receipt", "resume", "quarantine", "stop", "bypass", "a step of the ladder"}[e.Kind]
 }

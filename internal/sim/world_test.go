@@ -21,7 +21,9 @@ const (
 	beforeAppend    moment = iota // a sender's request is about to be stored
 	appendStored                  // it is in the log, its sender has no answer
 	appendAnswered                // and now it has
-	silenceStored                 // the same for a silence
+	numbersStored                 // the same for alerts of which some go by their numbers
+	silenceStored                 // for a silence
+	stepStored                    // for a step of the ladder
 	policyBefore                  // the file has changed, the log does not know
 	policyStored                  // it does
 	tickStored                    // time has passed in the log
@@ -48,16 +50,20 @@ const (
 	coreBroke                     // a message broke the core, and is tried again
 	poisonGiven                   // it is given up, its alerts are with the guard
 	poisonListed                  // and it will not be tried again
+	rawTaken                      // a provider has a raw page, nobody else knows
+	rawKept                       // its end will be looked after
+	bypassStored                  // and the log knows of it
+	rawClosed                     // its end is told past the core
 
 	numMoments
 )
 
 var momentNames = [numMoments]string{
-	"before_append", "append_stored", "append_answered", "silence_stored", "policy_before", "policy_stored", "tick_stored", "receipt_before",
+	"before_append", "append_stored", "append_answered", "numbers_stored", "silence_stored", "step_stored", "policy_before", "policy_stored", "tick_stored", "receipt_before",
 	"receipt_stored", "resume_stored", "resume_policy", "caught_up", "delivered_again", "stop_stored", "commit_before", "commit_stored",
 	"commit_part", "commit_answered", "attempt_before", "attempt_taken", "attempt_answered", "attempt_refused",
 	"resolve_part", "snapshot_part", "snapshot_written", "snapshot_renamed", "snapshot_pruned", "core_broke",
-	"poison_given", "poison_listed",
+	"poison_given", "poison_listed", "raw_taken", "raw_kept", "bypass_stored", "raw_closed",
 }
 
 func (m moment) String() string { return momentNames[m] }
@@ -80,15 +86,16 @@ type durable struct {
 	outbox   []record
 	files    []file // snapshots, in the order in which they came
 	poison   []uint64
+	raw      []*rawPage // the file of raw pages, with those whose end is looked after
 
 	events []event  // that providers took or refused
 	given  []uint64 // messages handed to the guard
 }
 
-// record of the outbox: its bytes, and what they say.
+// record of the outbox: what its bytes say.
 type record struct {
-	data   []byte
-	commit *frame.Commit
+	counter uint64
+	commit  *frame.Commit
 }
 
 // file of the snapshots' folder.
@@ -97,7 +104,8 @@ type file struct {
 	data []byte
 }
 
-// hearing is one event as the log has it, at the log's time: that never goes back.
+// hearing is one event as the log was told it, alerts spelled out, at the log's
+// time: that never goes back.
 type hearing struct {
 	seq uint64
 	at  alert.Time
@@ -118,6 +126,9 @@ type world struct {
 	known map[uint64]uint64
 	first uint64
 
+	quiet      []*hearing // of silences, among the first quietUntil that were heard
+	quietUntil int
+
 	whole bool // the oracle leaves nothing out
 	tally *tally
 }
@@ -137,6 +148,7 @@ func (w *world) keep() durable {
 	d := w.durable
 	d.log, d.heard, d.received, d.outbox = slices.Clip(d.log), slices.Clip(d.heard), slices.Clip(d.received), slices.Clip(d.outbox)
 	d.files, d.poison, d.events, d.given = slices.Clip(d.files), slices.Clip(d.poison), slices.Clip(d.events), slices.Clip(d.given)
+	d.raw = slices.Clip(d.raw)
 	return d
 }
 
@@ -154,7 +166,10 @@ func (w *world) wall() alert.Time { return w.now.Add(w.skew) }
 func (w *world) plan() *plan { return w.story.plans[w.config] }
 
 // append stores events in one message of the log.
-func (w *world) append(events ...frame.Event) uint64 {
+func (w *world) append(events ...frame.Event) uint64 { return w.store(events, events) }
+
+// store stores events in one message of the log, as what the oracle knows of them.
+func (w *world) store(events, spoken []frame.Event) uint64 {
 	seq := uint64(len(w.log)) + 1
 	at, received := w.wall(), uint64(0)
 	if seq > 1 {
@@ -167,8 +182,8 @@ func (w *world) append(events ...frame.Event) uint64 {
 			panic(err) // the story's own mistake
 		}
 		segments = append(segments, s.Append(nil))
-		w.heard = append(w.heard, hearing{seq, at, &events[i]})
-		received += uint64(len(events[i].Alerts))
+		w.heard = append(w.heard, hearing{seq, at, &spoken[i]})
+		received += uint64(len(events[i].Alerts) + len(events[i].Repeats))
 		if q := events[i].Quarantine; q != nil {
 			received += uint64(q.Alerts)
 		}
@@ -191,11 +206,11 @@ func (w *world) commit(data []byte, after uint64) (seq uint64, ok bool) {
 	if after != uint64(len(w.outbox)) {
 		return 0, false
 	}
-	_, c, err := frame.DecodeCommit(data)
+	counter, c, err := frame.DecodeCommit(data)
 	if err != nil {
 		panic(oracle("the outbox was given a record that cannot be read: %v", err))
 	}
-	w.outbox = append(w.outbox, record{data, c})
+	w.outbox = append(w.outbox, record{counter, c})
 	return uint64(len(w.outbox)), true
 }
 
@@ -204,12 +219,8 @@ func (w *world) lastCommit() (c *frame.Commit, counter, seq uint64) {
 	if len(w.outbox) == 0 {
 		return nil, 0, 0
 	}
-	seq = uint64(len(w.outbox))
-	counter, c, err := frame.DecodeCommit(w.outbox[seq-1].data)
-	if err != nil {
-		panic(oracle("the newest record cannot be read: %v", err))
-	}
-	return c, counter, seq
+	last := w.outbox[len(w.outbox)-1]
+	return last.commit, last.counter, uint64(len(w.outbox))
 }
 
 // snapshot writes the shard as the engine does, step by step.
@@ -298,3 +309,6 @@ type event struct {
 }
 
 func (e *event) taken() bool { return e.outcome == correlate.Accepted }
+
+// raw reports whether it went past the core.
+func (e *event) raw() bool { return e.n.Incident == 0 }

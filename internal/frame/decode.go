@@ -29,6 +29,9 @@ type Decoder struct {
 // keeps one makes a copy, strings and all. Nothing is called for a frame whose
 // envelope or structure is unsound.
 func (d *Decoder) Decode(msg []byte, each func(*Event) error) (counter uint64, err error) {
+	if spoils {
+		spoil(d.raw)
+	}
 	counter, raw, err := open(d.raw, msg, 'F')
 	if err != nil {
 		return 0, err

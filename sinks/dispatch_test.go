@@ -338,7 +338,7 @@ func TestOrder(t *testing.T) {
 		d.deliver(note(correlate.Update, 1, 2))
 		time.Sleep(time.Minute)
 		d.wantSent("0s INC-1/1 page key g (page)", "1s INC-1/2 update key g (page)")
-		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 update accepted")
+		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 page accepted")
 	})
 	bubble(t, "a redelivered page may have arrived in an earlier life", func(t *testing.T) {
 		d := newDesk(t)

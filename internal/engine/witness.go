@@ -14,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/durable"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/wire"
 )
@@ -108,12 +109,27 @@ func (w *witness) begin(seq uint64) error {
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return fmt.Errorf("witness: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(w.dir, fmt.Sprintf("%020d%s", seq, witnessSuffix)), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := w.create(); err != nil {
 		return fmt.Errorf("witness: %w", err)
 	}
-	w.file, w.size, w.full = f, 0, false
-	return w.write()
+	if err := w.write(); err != nil {
+		return err
+	}
+	if err := os.Rename(w.file.Name(), filepath.Join(w.dir, fmt.Sprintf("%020d%s", seq, witnessSuffix))); err != nil {
+		w.close()
+		return fmt.Errorf("witness: %w", err)
+	}
+	return nil
+}
+
+// create opens the next file under a name that nobody reads: one that a kill has
+// left without its header would be a damaged one at each start from then on.
+func (w *witness) create() error {
+	f, err := os.OpenFile(filepath.Join(w.dir, "next"+witnessSuffix+durable.Suffix), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	if err == nil {
+		w.file, w.size, w.full = f, 0, false
+	}
+	return err
 }
 
 func (w *witness) close() {

@@ -54,7 +54,7 @@ var ofTheEngine = []mutant{
 		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",
 		edit: edit{"internal/engine/owner.go", `seq <= o.committed.input {`, `seq == 0 {`},
 		also: []edit{{"internal/engine/owner.go", `by > r.resumed || r.undelivered`, `by > 0 || r.undelivered`}},
-		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice",
+		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{
 		name: "partial-commit-forgotten", breaks: "of a message committed in parts each part is written once",

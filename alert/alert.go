@@ -5,6 +5,8 @@
 // decides anything about an alert; dedupe and correlate do.
 package alert
 
+import "slices"
+
 // Status says what a sender claims about an alert.
 type Status uint8
 
@@ -87,11 +89,19 @@ type Repeat struct {
 func (a *Alert) Name() string { return a.Labels.Get("alertname") }
 
 // Clone copies a with all its strings, so that it outlives the buffer it was
-// decoded from.
+// decoded from. It makes two allocations.
 func (a *Alert) Clone() Alert {
 	c := *a
-	c.Labels = a.Labels.Clone()
-	c.Annotations = a.Annotations.Clone()
-	c.GeneratorURL = cloneString(a.GeneratorURL)
+	both := slices.Concat(a.Labels, a.Annotations)
+	text := both.ownText(a.GeneratorURL)
+	n := len(a.Labels)
+	c.Labels, c.Annotations = nil, nil
+	if n > 0 {
+		c.Labels = both[:n:n]
+	}
+	if len(both) > n {
+		c.Annotations = both[n:]
+	}
+	c.GeneratorURL = text
 	return c
 }

@@ -109,7 +109,15 @@ func (ls Labels) Clone() Labels {
 	if len(ls) == 0 {
 		return nil
 	}
-	n := 0
+	out := slices.Clone(ls)
+	out.ownText("")
+	return out
+}
+
+// ownText puts copies in the place of all strings of ls and returns one of
+// another text. They share one allocation.
+func (ls Labels) ownText(another string) string {
+	n := len(another)
 	for i := range ls {
 		n += len(ls[i].Name) + len(ls[i].Value)
 	}
@@ -119,13 +127,14 @@ func (ls Labels) Clone() Labels {
 		b.WriteString(ls[i].Name)
 		b.WriteString(ls[i].Value)
 	}
-	s, out := b.String(), make(Labels, len(ls))
+	b.WriteString(another)
+	s := b.String()
 	for i := range ls {
 		k, v := len(ls[i].Name), len(ls[i].Value)
-		out[i] = Label{s[:k], s[k : k+v]}
+		ls[i] = Label{s[:k], s[k : k+v]}
 		s = s[k+v:]
 	}
-	return out
+	return s
 }
 
 // String writes the set as Prometheus does: {a="b", c="d"}.
@@ -141,5 +150,3 @@ func (ls Labels) String() string {
 	}
 	return string(append(b, '}'))
 }
-
-func cloneString(s string) string { return strings.Clone(s) }

@@ -26,12 +26,12 @@ func (s Severity) Rank() Severity {
 }
 
 // SeverityLabels are the labels that may carry a severity, best first.
-var severityLabels = [...]string{"severity", "priority", "level"}
+var SeverityLabels = [...]string{"severity", "priority", "level"}
 
 // Severity reads the severity from the labels. The words are those in use by
 // the rule collections and vendors whose alerts we read.
 func (ls Labels) Severity() Severity {
-	for _, name := range severityLabels {
+	for _, name := range SeverityLabels {
 		if v := ls.Get(name); v != "" {
 			return ParseSeverity(v)
 		}

@@ -102,11 +102,12 @@ func BenchmarkFrame(b *testing.B) {
 	const n = 64
 	alerts := universe.Alerts(nil, 0, n)
 	var segment frame.Segment
+	var packer frame.Packer
 	encode := func(dst, scratch []byte) (message, segmentBytes []byte) {
 		segment.Reset()
 		segment.AddAlerts("prometheus", 0, alerts)
 		scratch = segment.Append(scratch[:0])
-		return frame.Append(dst[:0], 1, scratch), scratch
+		return packer.Append(dst[:0], 1, scratch), scratch
 	}
 	b.Run(fmt.Sprintf("encode/alerts=%d", n), func(b *testing.B) {
 		b.ReportAllocs()

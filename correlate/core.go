@@ -78,10 +78,13 @@ type Core struct {
 	lsRoute  alert.Labels
 	views    []view
 	picked   []int32 // members of the notification being written
-	paged    bool    // the flush under way has paged
-	named    bool    // the alert that Storm is given to stands in a notification by name
+	links    []link
+	refs     []dedupe.Ref
+	paged    bool // the flush under way has paged
+	named    bool // the alert that Storm is given to stands in a notification by name
 	key      []byte
 	spelled  alert.Alert
+	seen     alert.Alert // by EachAlert
 }
 
 // liveAlert is what correlation knows of an alert beside the table.
@@ -105,6 +108,8 @@ type beside struct {
 	more     []seat   // further places in groups
 	rules    []link   // inhibitions that it takes part in
 	silences []uint32 // places in the list of those that match, in order
+
+	few [2]link // rules, where there are no more
 }
 
 // aside makes room for what few alerts have.
@@ -129,9 +134,11 @@ func (l *liveAlert) rules() []link {
 	return l.beside.rules
 }
 
+// setRules keeps a copy of rules.
 func (l *liveAlert) setRules(rules []link) {
-	if rules != nil || l.beside != nil {
-		l.aside().rules = rules
+	if len(rules) > 0 || l.beside != nil {
+		b := l.aside()
+		b.rules = append(b.few[:0:len(b.few)], rules...)
 	}
 }
 
@@ -290,8 +297,13 @@ func (c *Core) delivered(out *Output, now alert.Time, source string, ref dedupe.
 		row.Now = Closed
 	}
 	row.Fingerprint = c.table.Fingerprint(ref)
-	if verdict == dedupe.First || verdict == dedupe.Reopened {
-		c.onset(out, now, ref, row)
+	switch verdict {
+	case dedupe.First:
+		c.onset(out, now, ref, row, a.Labels)
+		return
+	case dedupe.Reopened:
+		c.lsRoute = c.table.View(c.lsRoute[:0], ref)
+		c.onset(out, now, ref, row, c.lsRoute)
 		return
 	}
 	l := c.alert(ref)
@@ -326,23 +338,26 @@ func (c *Core) Resume(out *Output, from, to alert.Time) {
 func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 	c.live.Grow(int(ref) + 1)
 	l := c.alert(ref)
-	*l = liveAlert{dim: c.dims.of(source, ls), severity: ls.Severity()}
+	*l = liveAlert{dim: c.dims.of(source, ls)}
+	l.severity = c.dims.list[l.dim].Severity
+	if l.dim == 0 { // what all others are counted under says nothing of one
+		l.severity = ls.Severity()
+	}
 	l.setRules(c.inhibitLinks(ls))
 	c.table.SetTag(ref, l.dim)
 	c.addSource(ref)
 }
 
 // onset begins an episode: the alert takes its seats and waits for their pages.
-func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row) {
+func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row, ls alert.Labels) {
 	l := c.alert(ref)
 	l.episode++
 	l.onsetAt, l.disposition, l.settled, l.ended = now, Pending, NoDisposition, false
 	at := len(out.Rows)
 	out.Rows = append(out.Rows, row) // its group's opening comes after it
-	c.lsRoute = c.table.Labels(c.lsRoute[:0], ref)
-	c.routes = c.policy.match(c.routes[:0], c.policy.root, c.lsRoute)
+	c.routes = c.policy.match(c.routes[:0], c.policy.root, ls)
 	for _, r := range c.routes {
-		c.join(out, now, r, ref, c.lsRoute)
+		c.join(out, now, r, ref, ls)
 	}
 	c.eachSeat(ref, func(s *seat) { s.group.members[s.member].disposition = Pending })
 

@@ -245,7 +245,7 @@ func (o Outcome) String() string { return outcomeNames[min(int(o), len(outcomeNa
 type Receipt struct {
 	Incident    uint64
 	Revision    uint32
-	Kind        Kind
+	Kind        Kind // Page for an update that went out in the place of one
 	Receiver    string
 	Integration string // type[index], as "pagerduty[0]"
 	Outcome     Outcome

@@ -13,10 +13,58 @@ import (
 // hash of the values that source and target must share.
 type rule struct {
 	*InhibitRule
-	sources map[uint64][]dedupe.Ref
+	lone map[uint64]dedupe.Ref   // the only cause, as most are
+	many map[uint64][]dedupe.Ref // in order of Ref
+
+	one [1]dedupe.Ref // reused
 }
 
-func newRule(r *InhibitRule) *rule { return &rule{InhibitRule: r, sources: map[uint64][]dedupe.Ref{}} }
+func newRule(r *InhibitRule) *rule {
+	return &rule{InhibitRule: r, lone: map[uint64]dedupe.Ref{}, many: map[uint64][]dedupe.Ref{}}
+}
+
+// causes lists those with a hash, until the next call.
+func (r *rule) causes(hash uint64) []dedupe.Ref {
+	if ref, ok := r.lone[hash]; ok {
+		r.one[0] = ref
+		return r.one[:]
+	}
+	return r.many[hash]
+}
+
+// addCause keeps lists in order of Ref, so that which of several causes is named
+// does not depend on how the list came about.
+func (r *rule) addCause(hash uint64, ref dedupe.Ref) {
+	if other, ok := r.lone[hash]; ok {
+		delete(r.lone, hash)
+		r.many[hash] = []dedupe.Ref{min(other, ref), max(other, ref)}
+		return
+	}
+	s := r.many[hash]
+	if s == nil {
+		r.lone[hash] = ref
+		return
+	}
+	i, _ := slices.BinarySearch(s, ref)
+	r.many[hash] = slices.Insert(s, i, ref)
+}
+
+func (r *rule) removeCause(hash uint64, ref dedupe.Ref) {
+	if r.lone[hash] == ref {
+		delete(r.lone, hash)
+		return
+	}
+	s := r.many[hash]
+	switch i, found := slices.BinarySearch(s, ref); {
+	case !found:
+	case len(s) == 1:
+		delete(r.many, hash)
+	case i == 0: // the oldest goes first, as a rule
+		r.many[hash] = s[1:]
+	default:
+		r.many[hash] = slices.Delete(s, i, i+1)
+	}
+}
 
 func (r *rule) equalHash(ls alert.Labels) uint64 {
 	var scratch [512]byte
@@ -46,7 +94,8 @@ type link struct {
 }
 
 // inhibitLinks finds the rules that an alert is a source or target of. Labels
-// never change, so this is done once for each alert and policy.
+// never change, so this is done once for each alert and policy. They are valid
+// until the next call.
 func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	p := c.policy
 	p.scratch = p.sources.candidates(p.scratch[:0], ls)
@@ -54,7 +103,7 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	p.scratch = p.targets.candidates(p.scratch, ls)
 	sources, targets := p.scratch[:n], p.scratch[n:]
 	p.scratch = p.scratch[:0]
-	var out []link
+	out := c.links[:0]
 	for len(sources) > 0 || len(targets) > 0 {
 		var i int32
 		asSource := len(targets) == 0 || len(sources) > 0 && sources[0] <= targets[0]
@@ -71,36 +120,23 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 			out = append(out, link{rule: uint32(i), source: s, target: t, hash: r.equalHash(ls)})
 		}
 	}
+	c.links = out
 	return out
 }
 
-// addSource lists ref as a cause. Lists are in order of Ref, so that which of
-// several causes is named does not depend on how the list came about.
+// addSource lists ref as a cause.
 func (c *Core) addSource(ref dedupe.Ref) {
 	for _, l := range c.alert(ref).rules() {
 		if l.source {
-			r := c.policy.rules[l.rule]
-			i, _ := slices.BinarySearch(r.sources[l.hash], ref)
-			r.sources[l.hash] = slices.Insert(r.sources[l.hash], i, ref)
+			c.policy.rules[l.rule].addCause(l.hash, ref)
 		}
 	}
 }
 
 func (c *Core) removeSource(ref dedupe.Ref) {
 	for _, l := range c.alert(ref).rules() {
-		if !l.source {
-			continue
-		}
-		r := c.policy.rules[l.rule]
-		s := r.sources[l.hash]
-		switch i, found := slices.BinarySearch(s, ref); {
-		case !found:
-		case len(s) == 1:
-			delete(r.sources, l.hash)
-		case i == 0: // the oldest goes first, as a rule
-			r.sources[l.hash] = s[1:]
-		default:
-			r.sources[l.hash] = slices.Delete(s, i, i+1)
+		if l.source {
+			c.policy.rules[l.rule].removeCause(l.hash, ref)
 		}
 	}
 }
@@ -114,12 +150,12 @@ func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
 			continue
 		}
 		r := c.policy.rules[l.rule]
-		for _, s := range r.sources[l.hash] {
+		for _, s := range r.causes(l.hash) {
 			if !c.table.Firing(s, t) || l.source && c.isTarget(s, l.rule) {
 				continue
 			}
-			c.lsA = c.table.Labels(c.lsA[:0], s)
-			c.lsB = c.table.Labels(c.lsB[:0], ref)
+			c.lsA = c.table.View(c.lsA[:0], s)
+			c.lsB = c.table.View(c.lsB[:0], ref)
 			if r.equal(c.lsA, c.lsB) {
 				return s, true
 			}

@@ -236,11 +236,11 @@ const (
 // listedBytes is about what an alert takes in a list, annotations that a storm
 // shows not counted.
 func (c *Core) listedBytes(g *group, ref dedupe.Ref) int {
-	c.lsA = c.table.Labels(c.lsA[:0], ref)
+	c.lsA = c.table.View(c.lsA[:0], ref)
 	size := memberBytes + textBytes(c.lsA)
 	if g.storm == 0 {
 		var url string
-		c.lsA, url = c.table.Annotations(c.lsA[:0], ref)
+		c.lsA, url = c.table.ViewAnnotations(c.lsA[:0], ref)
 		size += textBytes(c.lsA) + len(url)
 	}
 	return size

@@ -137,7 +137,7 @@ func (c *Core) testSilences(a *liveAlert, ref dedupe.Ref, t alert.Time) {
 	if len(a.silencedBy()) > 0 {
 		a.beside.silences = slices.DeleteFunc(a.beside.silences, func(i uint32) bool { return q.set[i] > since })
 	}
-	c.lsA = c.table.Labels(c.lsA[:0], ref)
+	c.lsA = c.table.View(c.lsA[:0], ref)
 	if n := int(q.version - since); n <= len(q.latest) {
 		c.picked = append(c.picked[:0], q.latest[len(q.latest)-n:]...)
 	} else {

@@ -116,18 +116,24 @@ func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, al
 
 // EachAlert calls f for each alert with a fingerprint as it stands at a time:
 // firing with how long it is believed from then on (0: for ever), or resolved.
-// More than one has it only where label sets collide. The slices are f's.
+// More than one has it only where label sets collide. F must not keep a: it is
+// valid until f returns.
 func (c *Core) EachAlert(fingerprint alert.Fingerprint, at alert.Time, f func(source string, validity time.Duration, a *alert.Alert)) {
-	for _, ref := range c.table.Lookup(nil, fingerprint) {
-		a := alert.Alert{Fingerprint: fingerprint, Labels: c.table.Labels(nil, ref), StartsAt: c.table.StartsAt(ref)}
-		a.Annotations, a.GeneratorURL = c.table.Annotations(nil, ref)
+	c.refs = c.table.Lookup(c.refs[:0], fingerprint)
+	for _, ref := range c.refs {
+		c.lsA = c.table.View(c.lsA[:0], ref)
+		a := &c.seen
+		*a = alert.Alert{Fingerprint: fingerprint, Labels: c.lsA, StartsAt: c.table.StartsAt(ref)}
+		c.lsB, a.GeneratorURL = c.table.ViewAnnotations(c.lsB[:0], ref)
+		a.Annotations = c.lsB
 		var validity time.Duration
 		if ends := c.table.EndsAt(ref); !c.table.Firing(ref, at) {
 			a.Status, a.EndsAt = alert.Resolved, ends
 		} else if ends.Sub(at) < maxValidity {
 			validity = ends.Sub(at)
 		}
-		f(c.dims.list[c.alert(ref).dim].Source, validity, &a)
+		f(c.dims.list[c.alert(ref).dim].Source, validity, a)
+		c.seen = alert.Alert{}
 	}
 }
 

@@ -216,6 +216,21 @@ func (t *Table) Labels(dst alert.Labels, r Ref) alert.Labels {
 	return dst
 }
 
+// View is Labels without a copy of any text: what it appends is valid until the
+// table changes.
+func (t *Table) View(dst alert.Labels, r Ref) alert.Labels {
+	dst, _ = t.texts.viewLabels(dst, t.store.get(t.at(r).text))
+	return dst
+}
+
+// ViewAnnotations is Annotations in the same way.
+func (t *Table) ViewAnnotations(dst alert.Labels, r Ref) (alert.Labels, string) {
+	rest := t.texts.skip(t.store.get(t.at(r).text))
+	dst, rest = t.texts.viewLabels(dst, rest)
+	url, _ := t.texts.view(rest)
+	return dst, url
+}
+
 // Annotations appends the newest annotations to dst and returns the newest
 // generator URL with them.
 func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {

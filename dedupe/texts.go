@@ -153,6 +153,19 @@ func (s *texts) labels(dst alert.Labels, b []byte) (alert.Labels, []byte) {
 	return dst, b
 }
 
+// viewLabels is labels without the copies.
+func (s *texts) viewLabels(dst alert.Labels, b []byte) (alert.Labels, []byte) {
+	count, n := binary.Uvarint(b)
+	b = b[n:]
+	for range count {
+		var l alert.Label
+		l.Name, b = s.view(b)
+		l.Value, b = s.view(b)
+		dst = append(dst, l)
+	}
+	return dst, b
+}
+
 func (s *texts) skip(b []byte) []byte {
 	count, n := binary.Uvarint(b)
 	b = b[n:]

@@ -25,6 +25,13 @@ var (
 	fingerprintName = []byte(`"fingerprint":"`)
 )
 
+// Bytes of these names that alerts have little of elsewhere: what bytes.Index
+// looks for first is a quotation mark, and those are everywhere.
+const (
+	endsAtRare     = 5
+	labelsLastRare = 1
+)
+
 const (
 	maxTimeBytes     = len("2006-01-02T15:04:05.999999999+00:00")
 	fingerprintBytes = 16
@@ -34,7 +41,7 @@ const (
 // and these last.
 func prometheusShape(b []byte) (from, to, size int, ok bool) {
 	b = b[:min(len(b), shapeBytes)]
-	if from = bytes.Index(b, endsAtName); from < 0 {
+	if from = indexBy(b, endsAtName, endsAtRare); from < 0 {
 		return 0, 0, 0, false
 	}
 	from += len(endsAtName)
@@ -43,8 +50,23 @@ func prometheusShape(b []byte) (from, to, size int, ok bool) {
 		return 0, 0, 0, false
 	}
 	to = from + n
-	last := bytes.Index(b[to:], labelsLast)
+	last := indexBy(b[to:], labelsLast, labelsLastRare)
 	return from, to, to + last + len(labelsLast), last >= 0
+}
+
+// indexBy is bytes.Index, by the rarest byte of the pattern.
+func indexBy(b, pattern []byte, rare int) int {
+	for at := rare; at < len(b); at++ {
+		i := bytes.IndexByte(b[at:], pattern[rare])
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if bytes.HasPrefix(b[at-rare:], pattern) {
+			return at - rare
+		}
+	}
+	return -1
 }
 
 // alertmanagerShape is how Alertmanager writes one: the fingerprint last. The end

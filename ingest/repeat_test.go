@@ -225,3 +225,26 @@ func TestFailedAppendRenewsTheDictionary(t *testing.T) {
 		t.Errorf("dictionaries %x: want one for all up to the failure and another after it", ids)
 	}
 }
+
+func TestIndexByIsIndex(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		for _, p := range []struct {
+			pattern []byte
+			rare    int
+		}{{endsAtName, endsAtRare}, {labelsLast, labelsLastRare}} {
+			if got, want := indexBy([]byte(text), p.pattern, p.rare), bytes.Index([]byte(text), p.pattern); got != want {
+				t.Errorf("%q stands at %d of %q, want %d", p.pattern, got, text, want)
+			}
+		}
+	}
+	f("")
+	f("A")
+	f("}}")
+	f(`"}`)
+	f(`"}}`)
+	f(`{"a":"}}","b":"AAAA"}}`)
+	f(`"startsAt":"x","endsAt":"y"`)
+	f(`"endsAt":`)
+	f(`sAt":"endsAt":"z"}}"}}`)
+}

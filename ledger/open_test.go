@@ -30,8 +30,8 @@ func TestOpenEpisodesAgainstMap(t *testing.T) {
 				t.Fatalf("seed %d step %d: %+v %v, want %+v %v; %d of %d", seed, i, got, ok, want, there, o.len(), len(model))
 			}
 		}
-		for i := range o.list {
-			if k := &o.list[i]; model[k.fp] != k.e {
+		for i := range o.len() {
+			if k := o.at(i); model[k.fp] != k.e {
 				t.Fatalf("seed %d: %x is %+v, want %+v", seed, k.fp, k.e, model[k.fp])
 			}
 		}

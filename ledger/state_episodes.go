@@ -86,7 +86,7 @@ func (es *episodes) append(s *stateWriter) {
 	s.Uint(es.short)
 	s.Uint(es.shortTold)
 
-	open := slices.Clone(es.open.list)
+	open := es.open.all()
 	slices.SortFunc(open, func(a, b openEpisode) int {
 		return cmp.Or(cmp.Compare(a.e.since, b.e.since), cmp.Compare(a.fp, b.fp))
 	})

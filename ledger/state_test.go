@@ -57,7 +57,7 @@ func trailRows(l *Ledger) int {
 // inOrder is o with the episodes in an order that does not depend on how they
 // came about.
 func inOrder(o *openEpisodes) (out openEpisodes) {
-	list := slices.Clone(o.list)
+	list := o.all()
 	slices.SortFunc(list, func(a, b openEpisode) int { return cmp.Compare(a.fp, b.fp) })
 	for i := range list {
 		out.put(list[i].fp, list[i].e)

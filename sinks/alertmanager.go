@@ -174,6 +174,9 @@ func (w *wrapped) convert(m *Message, member *correlate.Member, ended bool) *ama
 	addMissing(a.Annotations, "runbook_url", w.inert.link(m.Context.Runbook))
 	addMissing(a.Annotations, "owner", w.inert.label(m.Context.Owner))
 	addMissing(a.Annotations, "winnow_note", w.inert.note(m.Context.Degraded))
+	if m.Redelivered && w.kind == "webhook" { // a program reads it, and has no key to fold by
+		addMissing(a.Annotations, "redelivered", "true")
+	}
 	return a
 }
 
@@ -189,7 +192,7 @@ func (w *wrapped) context(ctx context.Context, m *Message, alerts []*amalert.Ale
 	ctx = notify.WithReceiverName(ctx, n.Receiver)
 	ctx = notify.WithGroupKey(ctx, m.Key)
 	ctx = notify.WithGroupLabels(ctx, w.groupLabels(n))
-	ctx = notify.WithRouteLabels(ctx, w.routeLabels(m, alerts))
+	ctx = notify.WithRouteLabels(ctx, w.routeLabels(n, alerts))
 	ctx = notify.WithRouteID(ctx, n.RouteID)
 	ctx = notify.WithNow(ctx, n.At.Std())
 	ctx = notify.WithNotificationReason(ctx, reasonOf(m))
@@ -207,11 +210,10 @@ func (w *wrapped) groupLabels(n *correlate.Notification) model.LabelSet {
 }
 
 // routeLabels renders the route's labels as Alertmanager does, and adds what a
-// template may want of Winnow: incident, deliveries and redelivered. They are route labels
+// template may want of Winnow: incident and deliveries. They are route labels
 // because no default template prints those, so that a payload is, byte for
 // byte, what Alertmanager sends until a template asks for more.
-func (w *wrapped) routeLabels(m *Message, alerts []*amalert.Alert) model.LabelSet {
-	n := m.Notification
+func (w *wrapped) routeLabels(n *correlate.Notification, alerts []*amalert.Alert) model.LabelSet {
 	raw := labelSet(n.RouteLabels)
 	out := make(model.LabelSet, len(raw)+2)
 	if len(raw) > 0 {
@@ -229,9 +231,6 @@ func (w *wrapped) routeLabels(m *Message, alerts []*amalert.Alert) model.LabelSe
 	}
 	addMissing(out, "incident", correlate.IncidentName(n.Incident))
 	addMissing(out, "deliveries", strconv.FormatUint(deliveries(n), 10))
-	if m.Redelivered {
-		addMissing(out, "redelivered", "true")
-	}
 	return out
 }
 

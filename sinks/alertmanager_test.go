@@ -77,9 +77,6 @@ func TestWhatAlertmanagersIntegrationsGet(t *testing.T) {
 	m = posted(t, hook, &Message{Notification: n, Key: "k"})
 	f("annotations", m.Alerts[0].Annotations, "summary=p99 is over 2 s")
 
-	m = posted(t, hook, &Message{Notification: n, Key: "k", Redelivered: true})
-	f("that it may have come before", m.RouteLabels["redelivered"], "true")
-
 	// An integration that wants no resolves gets what fires.
 	m = posted(t, `webhook_configs: [{url: "URL/", send_resolved: false}]`, &Message{Notification: n, Key: "k"})
 	f("firing only", len(m.Alerts), 1)

@@ -153,12 +153,7 @@ func TestStdout(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := in.Send(t.Context(), &Message{Notification: n, Context: c, Redelivered: true}); err != nil {
-		t.Fatal(err)
-	}
-	again := c
-	again.Notes = []string{"sent again: it may have arrived before"}
-	want := Format(n, c) + strings.Replace(Format(n, c), "UPDATE", "PAGE", 1) + Format(n, again)
+	want := Format(n, c) + strings.Replace(Format(n, c), "UPDATE", "PAGE", 1)
 	if out.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
 	}
@@ -198,11 +193,11 @@ func TestJSONL(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := note(correlate.Resolve, 21, 2)
-	if err := s.Send(t.Context(), &Message{Notification: n, Redelivered: true}); err != nil {
+	if err := s.Send(t.Context(), &Message{Notification: n}); err != nil {
 		t.Fatal(err)
 	}
 	old, err := os.ReadFile(path + ".1")
-	if err != nil || bytes.Count(old, []byte("\n")) != 20 || bytes.Contains(old, []byte("redelivered")) {
+	if err != nil || bytes.Count(old, []byte("\n")) != 20 {
 		t.Errorf("%v: %s", err, old)
 	}
 	b, err := os.ReadFile(path)
@@ -213,7 +208,7 @@ func TestJSONL(t *testing.T) {
 	if err := json.Unmarshal(b, &l); err != nil {
 		t.Fatal(err)
 	}
-	if l.ID != "INC-21/2" || l.Incident != "INC-21" || l.Kind != "resolve" || l.Page || !l.Redelivered || l.Severity != "critical" ||
+	if l.ID != "INC-21/2" || l.Incident != "INC-21" || l.Kind != "resolve" || l.Page || l.Severity != "critical" ||
 		l.Receiver != "oncall" || l.Reason != "all alerts resolved" || l.Notification.GroupKey != n.GroupKey || l.At != n.At.String() {
 		t.Errorf("line %+v", l)
 	}

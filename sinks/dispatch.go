@@ -156,12 +156,13 @@ func (d *Dispatcher) Deliver(n *correlate.Notification, c enrich.Context) {
 
 // Redeliver is Deliver for a notification that an earlier life of the process
 // may have tried to send: its resolve is sent even if it is never accepted here.
-// Those who have heard it, as their receipts say, are not sent it again.
-func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context, heard []Place) {
-	d.deliver(n, c, true, heard)
+// Integrations that are known to have taken it are passed over, unless by their
+// settings of now it would go somewhere else.
+func (d *Dispatcher) Redeliver(n *correlate.Notification, c enrich.Context, answered []Answer) {
+	d.deliver(n, c, true, answered)
 }
 
-func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool, heard []Place) {
+func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again bool, answered []Answer) {
 	d.receipts.wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -180,14 +181,16 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 		}
 	}
 	addressed = append(addressed, d.gone(n)...)
-	nobody := "-" // is behind the receiver, or is left
-	addressed = slices.DeleteFunc(addressed, func(t *target) bool {
-		has := slices.Contains(heard, Place{t.id.receiver, t.id.integration})
-		if has {
-			nobody = t.id.integration
-		}
-		return has
-	})
+	nobody := "-"
+	if len(answered) > 0 {
+		addressed = slices.DeleteFunc(addressed, func(t *target) bool {
+			has := slices.Contains(answered, Answer{t.id.receiver, t.id.integration, t.goesBy(n.Incident)})
+			if has {
+				nobody = t.id.integration
+			}
+			return has
+		})
+	}
 	left := &countdown{left: len(addressed)}
 	if len(addressed) == 0 {
 		left.left = 1

@@ -16,8 +16,9 @@ type Held struct {
 	Generations []string // in the order in which they were told; "" stands for whatever is in force
 }
 
-// Place is one integration of a receiver.
-type Place struct{ Receiver, Integration string }
+// Answer says that an integration has taken a notification, and by which
+// settings.
+type Answer struct{ Receiver, Integration, Generation string }
 
 // held knows where incidents stand.
 type held struct {

@@ -37,7 +37,7 @@ type Line struct {
 	Reason       string                  `json:"reason"`
 	Severity     string                  `json:"severity"`
 	Receiver     string                  `json:"receiver"`
-	Redelivered  bool                    `json:"redelivered,omitempty"` // a line with this id may stand there already
+	Redelivered  bool                    `json:"redelivered,omitempty"` // the line may stand in the file already
 	Context      enrich.Context          `json:"context"`
 	Notification *correlate.Notification `json:"notification"`
 }

@@ -47,7 +47,7 @@ func TestHanging(t *testing.T) {
 		})}})
 		d.deliver(note(correlate.Page, 1, 1))
 		time.Sleep(10 * time.Minute)
-		d.wantSent("0s INC-1/1 page key g (page)", "11s INC-1/1 page key g (page) (redelivered)", "23s INC-1/1 page key g (page) (redelivered)")
+		d.wantSent("0s INC-1/1 page key g (page)", "11s INC-1/1 page key g (page) again", "23s INC-1/1 page key g (page) again")
 		if got := value(d.metrics.abandoned.WithLabelValues("oncall", "a[0]")); got != 3 {
 			t.Errorf("%v abandoned calls", got)
 		}

@@ -24,10 +24,11 @@ type item struct {
 	// unknown: an attempt for it, or for one whose place it took, may have
 	// arrived.
 	unknown bool
-	// again: an earlier life may have sent it, by other settings.
+	// again: an earlier life may have sent it, or one whose place it took, by
+	// other settings.
 	again bool
-	// redelivered: it itself may have arrived before. What takes its place is
-	// another message.
+	// redelivered: an attempt for it, and no other, may have arrived, in this
+	// life or one before.
 	redelivered bool
 	// quiet: there is nothing to say (any more).
 	quiet bool

@@ -32,6 +32,21 @@ func (t *target) send(current Integration, it *item) *Error {
 	return t.tell(current, it, &stands)
 }
 
+// goesBy is the generation by which a notification of an incident would go out
+// now.
+func (t *target) goesBy(incident uint64) string {
+	if told := t.d.held.of(incident, t.id).told; len(told) > 0 {
+		return told[len(told)-1]
+	}
+	t.mu.Lock()
+	in := t.in
+	t.mu.Unlock()
+	if in == nil {
+		return ""
+	}
+	return generationOf(fixed(in))
+}
+
 // tell sends a page or an update. Where the incident stands but is refused for
 // good, the integration in force takes it over, and somebody has to close it by
 // hand where it stood.

@@ -32,9 +32,8 @@ type Message struct {
 	// update that took the place of a page nobody has got.
 	Page bool
 
-	// Redelivered says that it may have arrived before: an earlier life of the
-	// process, or an attempt without an answer, may have sent the same. Who reads
-	// what an unkeyed integration shows cannot tell otherwise.
+	// Redelivered says that the provider may have the same message already: an
+	// attempt of this life may have arrived, or one of a life before.
 	Redelivered bool
 }
 

@@ -24,11 +24,7 @@ func (s *stdout) SendResolved() bool { return true }
 func (s *stdout) Keyed() bool        { return false }
 
 func (s *stdout) Send(_ context.Context, m *Message) error {
-	c := m.Context
-	if m.Redelivered {
-		c.Notes = append([]string{"sent again: it may have arrived before"}, c.Notes...)
-	}
-	body := format(m.Notification, c, m.Page)
+	body := format(m.Notification, m.Context, m.Page)
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	if n, err := io.WriteString(s.out.w, body); err != nil {

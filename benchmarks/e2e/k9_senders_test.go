@@ -75,7 +75,7 @@ func (h *hand) act() bool {
 	}
 	i := h.rng.IntN(len(h.charge))
 	c := h.charge[i]
-	open := c.pages && h.heard(c)
+	open := c.pages && h.k.open(c)
 	switch {
 	case c.over && (open || !c.pages && h.rng.IntN(4) > 0): // not closed yet
 		return true
@@ -97,14 +97,12 @@ func (h *hand) act() bool {
 	return true
 }
 
-// heard reports whether somebody has been told of a group and not yet of its
-// end. Which incident of a storm that was, nobody but the pager can say; an end
-// of it that was said is not waited for, since the incident goes on.
-func (h *hand) heard(c *charge) bool {
-	if !h.k.storm || c.over {
-		return h.k.pd.IsOpen(c.key)
+// open reports whether the pager shows an incident that has a group in it.
+func (k *k9) open(c *charge) bool {
+	if k.limit > 0 {
+		return k.openFor(c.alerts)
 	}
-	return h.k.board.names(c.alerts[:c.said])
+	return k.pd.IsOpen(c.key)
 }
 
 // fresh is a group that nobody has heard of.

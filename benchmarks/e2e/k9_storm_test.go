@@ -3,209 +3,153 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
-// In a storm it depends on the order of requests which alerts have a group of
-// their own and which share one, so a model that knows labels only cannot say
-// which incidents there must be. It can say whom they must name: everything that
-// fires is named in an incident that is open, and an incident in which nothing
-// fires is closed.
+// stormLimit is how many groups may open at a receiver within a minute where
+// storm control is in force: so few that nearly all of a run is a storm. Which
+// alerts share a group is then up to the time at which each came, so no count
+// of groups is held; what is held is what people rely on: who is told of which
+// alert, and that all ends.
+// A reload makes it up to 12 times as many.
+const stormLimit = 3
 
-// board is what the pager shows of the incidents that are open.
-type board struct {
-	pd *pager
-
-	mu   sync.Mutex
-	read int // events
-	open map[string]*shown
-	odd  []string
+// naming is which alerts each key of the pager has named, read off its events.
+type naming struct {
+	mu     sync.Mutex
+	read   int
+	pods   map[string]map[string]bool // by key
+	to     map[string]map[string]bool // by pod: the routing keys
+	routed map[string]string          // by key
+	twice  []string                   // keys that went to two receivers
+	storms map[string]bool            // keys of storms
+	among  map[string]bool            // pods that a storm has named
 }
 
-// shown is one incident: its name, and the pods that it has named as firing.
-type shown struct {
-	incident string
-	pods     map[string]bool
+func newNaming() *naming {
+	return &naming{pods: map[string]map[string]bool{}, to: map[string]map[string]bool{}, routed: map[string]string{}, storms: map[string]bool{}, among: map[string]bool{}}
 }
 
-func newBoard(pd *pager) *board { return &board{pd: pd, open: map[string]*shown{}} }
-
-// look reads what has come. The caller holds b.mu.
-func (b *board) look() {
-	events := b.pd.EventsAfter(b.read)
-	b.read += len(events)
-	for i := range events {
-		b.take(&events[i])
-	}
-}
-
-func (b *board) take(e *sinktest.Event) {
-	if e.Action == "resolve" {
-		delete(b.open, e.Key)
-		return
-	}
-	incident, _ := e.Details["incident"].(string)
-	s := b.open[e.Key]
-	if s == nil {
-		s = &shown{incident, map[string]bool{}}
-		b.open[e.Key] = s
-	}
-	if s.incident != incident {
-		b.odd = append(b.odd, fmt.Sprintf("%s was paged under the key of %s, which is open", incident, s.incident))
-	}
-	for _, match := range podIn.FindAllStringSubmatch(fmt.Sprint(e.Details["firing"]), -1) {
-		s.pods[match[1]] = true
-	}
-}
-
-// names reports whether each of the alerts is named in an incident that is open.
-func (b *board) names(ps []postable) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.look()
-	for _, p := range ps {
-		if !b.named(p.Labels["pod"]) {
-			return false
+// follow reads the events that came since. The caller holds n.mu.
+func (n *naming) follow(events []sinktest.Event) {
+	for _, e := range events[n.read:] {
+		if n.pods[e.Key] == nil {
+			n.pods[e.Key] = map[string]bool{}
+			n.routed[e.Key] = e.Routing
+		}
+		if n.routed[e.Key] != e.Routing {
+			n.twice = append(n.twice, e.Key)
+		}
+		storm := strings.Contains(e.Summary, "storm of ")
+		if storm {
+			n.storms[e.Key] = true
+		}
+		for _, match := range podIn.FindAllStringSubmatch(fmt.Sprint(e.Details["firing"], e.Details["resolved"]), -1) {
+			pod := match[1]
+			n.pods[e.Key][pod] = true
+			if n.to[pod] == nil {
+				n.to[pod] = map[string]bool{}
+			}
+			n.to[pod][e.Routing] = true
+			if storm {
+				n.among[pod] = true
+			}
 		}
 	}
-	return len(ps) > 0
+	n.read = len(events)
 }
 
-func (b *board) named(pod string) bool {
-	for _, s := range b.open { // order: whether any does
-		if s.pods[pod] {
-			return true
-		}
-	}
-	return false
+// openFor reports whether an incident is open that has named one of the alerts.
+func (k *k9) openFor(alerts []postable) bool {
+	events, open := k.pd.Events(), k.pd.Open()
+	k.names.mu.Lock()
+	defer k.names.mu.Unlock()
+	k.names.follow(events)
+	return slices.ContainsFunc(open, func(i sinktest.Incident) bool {
+		return slices.ContainsFunc(alerts, func(p postable) bool { return k.names.pods[i.Key][p.Labels["pod"]] })
+	})
 }
 
-// matches reports what differs between the incidents that are open and what the
-// senders, who are at rest, have said to fire.
-func (b *board) matches(crew []*hand) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.look()
-	firing := map[string]bool{}
-	for _, h := range crew {
+// stands reports what the pager does not show of what fires: each alert that
+// pages has to be named by an incident that is open at its receiver, and nothing
+// else stands open.
+func (k *k9) stands() error {
+	firing := map[string]string{} // pods, and where they belong
+	for _, h := range k.crew {
 		for _, c := range h.charge {
-			if !c.pages || c.over {
+			if c.over || !c.pages {
 				continue
 			}
 			for _, p := range c.alerts[:c.said] {
-				pod := p.Labels["pod"]
-				if firing[pod] = true; !b.named(pod) {
-					return fmt.Errorf("%s fires, and no open incident names it", text(p.Labels))
-				}
+				_, receiver := groupKey(p.Labels)
+				firing[p.Labels["pod"]] = receiver + "-key"
 			}
 		}
 	}
-	for key, s := range b.open { // order: any will do
-		over := true
-		for pod := range s.pods { // order: whether any does
-			over = over && !firing[pod]
+	events, open := k.pd.Events(), k.pd.Open()
+	k.names.mu.Lock()
+	defer k.names.mu.Unlock()
+	k.names.follow(events)
+	for _, i := range open {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(k.names.pods[i.Key])), func(pod string) bool { return firing[pod] != "" }) {
+			return fmt.Errorf("incident %s is open, and nothing that it has named fires: %s", i.Key, i.Summary)
 		}
-		if over {
-			return fmt.Errorf("%s is open under %s, and nothing fires in it", s.incident, key)
+	}
+	for pod, routing := range firing { // order: any of them will do
+		if !slices.ContainsFunc(open, func(i sinktest.Incident) bool {
+			return k.names.pods[i.Key][pod] && k.names.routed[i.Key] == routing
+		}) {
+			return fmt.Errorf("%s fires, and no open incident of %s names it", pod, routing)
 		}
 	}
 	return nil
 }
 
-// stormRoutes are the routes that page, as group keys begin with them.
-var stormRoutes = map[string]string{`{}`: "platform", `{}/{severity="critical"}`: "oncall"}
-
-// stormBases are the keys of all groups that a storm of the senders' alerts may
-// make, with their receivers: one for each name, and one for what is too much.
-func stormBases() map[string]string {
-	bases := map[string]string{}
-	for route, receiver := range stormRoutes { // order: a map
-		bases[route+":storm{}"] = receiver
-		for _, r := range builtinRules() {
-			bases[route+`:storm{alertname="`+r.Name+`"}`] = receiver
+// judgeStorm is judge where storm control is in force.
+func (k *k9) judgeStorm() {
+	for _, e := range k.pd.Events()[k.heard:] {
+		incident, _ := e.Details["incident"].(string)
+		if e.Action == "resolve" {
+			k.sum.resolves++
+			continue
+		}
+		switch id := e.Key + " " + incident; {
+		case !k.paged[id]:
+			k.paged[id] = true
+			k.sum.pages++
+		case e.Details["reason"] == firstNotification:
+			k.sum.repeatedPages++
 		}
 	}
-	return bases
-}
-
-// besideStorm is the receiver of an incident of a second storm, while the first
-// one's under the same key is open.
-func besideStorm(key, incident string) (receiver string, known bool) {
-	receiver, known = pagedUnder("~" + incident)[key]
-	return receiver, known
-}
-
-// pagedUnder are the receivers of the groups that a storm may make, by the
-// dedup_key of what they are paged under.
-func pagedUnder(suffix string) map[string]string {
-	keys := map[string]string{}
-	for base, receiver := range stormBases() { // order: a map
-		for _, level := range []string{"", "#error", "#critical"} {
-			keys[dedupKey(base+suffix+level)] = receiver
+	events := k.pd.Events()
+	k.heard = len(events)
+	k.names.mu.Lock()
+	k.names.follow(events)
+	named := map[string]bool{}
+	for _, h := range k.crew {
+		for pod, p := range h.acked { // order: a set
+			_, receiver := groupKey(p.Labels)
+			named[pod] = k.names.to[pod][receiver+"-key"]
 		}
 	}
-	return keys
-}
-
-// grave are the alerts of which a storm must name each.
-func grave(p postable) bool {
-	return p.Labels["severity"] == "critical" || p.Labels["severity"] == "error"
-}
-
-// endedUnheard reports whether winnow explain says that an alert was over before
-// anybody could hear of it: the only excuse for a critical of a storm that was
-// named to nobody.
-func endedUnheard(why string) bool {
-	return strings.Contains(why, "\nNot paged because it ended before its page was due")
-}
-
-// compareStorm holds the report to what can be known of a storm: each delivery
-// and each onset is accounted for, nothing is swallowed, and at least the
-// incidents that people have seen are counted.
-func (k *k9) compareStorm(r report, seen int) error {
-	s := k.sum
-	if n := r.Incidents - k.base; n < seen || n > s.onsets {
-		return fmt.Errorf("%d incidents since the storm began, want at least the %d that were seen", n, seen)
+	k.sum.storms, k.sum.stormed = len(k.names.storms), len(k.names.among)
+	if len(k.names.twice) > 0 {
+		k.t.Errorf("two receivers were told under one key: %v", k.names.twice)
 	}
-	return k.account(r)
-}
-
-// carry takes over how many incidents and pages the storm came to, by which the
-// chapters after it are counted on.
-func (k *k9) carry() {
-	deadline := time.Now().Add(patience)
-	for {
-		r, err := k.w.report()
-		if err == nil {
-			err = k.account(r)
-		}
-		switch {
-		case err == nil:
-			k.sum.incidents, k.sum.opened, k.sum.brief = r.Incidents, r.Pages, 0
-			return
-		case time.Now().After(deadline):
-			k.t.Errorf("the report does not agree with the count after a storm: %v", err)
-			return
-		}
-		<-time.After(100 * time.Millisecond)
+	k.names.mu.Unlock()
+	k.sum.stuck += len(k.pd.Open())
+	k.sum.phantoms = len(k.pd.Phantoms())
+	if k.sum.phantoms+k.sum.stuck > 0 {
+		k.t.Errorf("%d incidents open at the end, phantoms: %+v", len(k.pd.Open()), k.pd.Phantoms())
 	}
-}
-
-// wrong is what the board could not make sense of.
-func (b *board) wrong() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.look()
-	var errs []error
-	for _, s := range b.odd {
-		errs = append(errs, errors.New(s))
-	}
-	b.odd = nil
-	return errors.Join(errs...)
+	k.heardOf(named)
+	k.once()
+	k.balance()
+	k.m = newModel()
 }

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -22,35 +21,40 @@ import (
 // right after a provider has answered 2xx, at its start, as it writes a
 // snapshot, as it reloads and as it stops. K9_KILLS says how often, K9_SEED
 // which story. Every so many kills the senders pause, and what a fake PagerDuty
-// has got must be what they were promised. Chapters without a limit to new
-// groups, in which each group is followed by itself, and chapters that are one
-// storm take turns.
+// has got must be what they were promised. A part of the kills, stormShare of
+// them, is made with storm control in force.
 func TestK9(t *testing.T) {
 	kills, seed := fromEnv(t, "K9_KILLS", 100), uint64(fromEnv(t, "K9_SEED", int(time.Now().UnixNano()%1e9)))
 	t.Logf("again: make k9 N=%d SEED=%d", kills, seed)
-	k := newK9(t, seed)
-	defer func() { figures.say("k9", k.line()) }()
-	size := min(killsPerChapter, (kills+1)/2)
-	for done := 0; done < kills; {
-		n := min(size, kills-done)
-		done += n
-		k.chapter(n, done < kills)
-	}
-	k.vacuity(kills)
+	storm := (kills + stormShare - 1) / stormShare
+	var lines []string
+	t.Run("apart", func(t *testing.T) { lines = append(lines, "apart: "+runK9(t, kills-storm, seed, 0)) })
+	t.Run("storm", func(t *testing.T) { lines = append(lines, "storm: "+runK9(t, storm, seed, stormLimit)) })
+	figures.say("k9", strings.Join(lines, "\n"))
 	if t.Failed() {
 		t.Logf("seed %d: make k9 N=%d SEED=%d", seed, kills, seed)
 	}
 }
 
+func runK9(t *testing.T, kills int, seed uint64, limit int) string {
+	k := newK9(t, seed, limit)
+	defer func() { t.Log(k.line()) }() // also of a run that was given up
+	for done := 0; done < kills; {
+		n := min(killsPerChapter, kills-done)
+		k.chapter(n)
+		done += n
+	}
+	k.vacuity(kills)
+	return k.line()
+}
+
 const (
 	killsPerChapter = 25
+	stormShare      = 4
 	k9Senders       = 4
 	// recovery is how long after a start everybody may take to hear of
 	// everything.
 	recovery = 60 * time.Second
-	// stormLimit is less than what the senders make within seconds, so that a
-	// chapter with it is one storm.
-	stormLimit = 12
 )
 
 // k9 is one Winnow that is killed over and over, and what was seen of it.
@@ -64,10 +68,8 @@ type k9 struct {
 	m    *model // of the chapter
 	crew []*hand
 
-	storm  bool // the limit to new groups is in force; changed while the gate is closed
-	board  *board
-	known  confirmed         // what the log knows of what was sent
-	storms map[string]string // receivers of the groups that a storm may make, by dedup_key
+	limit int // of new groups in a minute; 0: storm control is off
+	names *naming
 
 	process atomic.Pointer[os.Process]
 	life    atomic.Int64 // how often it was started
@@ -85,10 +87,10 @@ type k9 struct {
 
 	keys   map[string]string // receivers of all groups so far, by dedup_key
 	paged  map[string]bool   // pages so far: key and incident
-	base   int               // incidents before this chapter
 	heard  int               // events of the pager that have been judged
 	strays int               // events under a key of no group
 
+	stopped map[int64]bool // lives that ended in order
 	reloads int
 	ready   []time.Duration
 	kills   counts
@@ -107,16 +109,16 @@ type k9sum struct {
 	incidents, alerts, pages, resolves       int
 	lost, doubled, stuck, phantoms, mute     int
 	overtaken                                int
+	storms, stormed                          int // keys of storms, and alerts that they named
 	repeatedPages                            int
-	stormAlerts, stormEvents                 int
+	unpaged                                  int // incidents whose page the log has no receipt of: an update took its place, or its end did while its receipt was lost
+	receipts, needless                       int // receipts looked at, and those of what was sent again with one in the log
 }
 
-func newK9(t *testing.T, seed uint64) *k9 {
-	k := &k9{t: t, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
+func newK9(t *testing.T, seed uint64, limit int) *k9 {
+	k := &k9{t: t, limit: limit, names: newNaming(), stopped: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
-	k.file = &lines{path: filepath.Join(t.TempDir(), "pages.jsonl")}
-	k.known.dir = t.TempDir()
-	k.board, k.storms = newBoard(k.pd), pagedUnder("")
+	k.file = &lines{incidents: map[string]bool{}, path: filepath.Join(t.TempDir(), "pages.jsonl")}
 	for _, answered := range []struct {
 		by int32
 		to *atomic.Pointer[func()]
@@ -161,17 +163,14 @@ func fixedAddress(t testing.TB) string {
 
 // config is that of the other stories, with a webhook and a file beside
 // PagerDuty: neither has a key to fold what comes twice. It differs from reload
-// to reload in how often it repeats. Groups open faster here than people could
-// bear; they are a storm in every other chapter.
+// to reload in how often it repeats, and in how many groups are a storm, so that
+// storms end and begin. Groups open faster here than people could
+// bear; without a limit they are no storm, and each is followed by itself.
 func (k *k9) config() string {
 	text := k.pd.routes(timing{wait: 400 * time.Millisecond, interval: 500 * time.Millisecond}, false)
 	text = strings.Replace(text, "repeat_interval: 4h", fmt.Sprintf("repeat_interval: %dh", 4+k.reloads%2), 1)
 	for _, name := range []string{"platform", "oncall"} {
 		text = strings.Replace(text, "  - name: "+name+"\n", "  - name: "+name+"\n    webhook_configs:\n      - url: "+k.hook.url+"\n", 1)
-	}
-	limit := 0
-	if k.storm {
-		limit = stormLimit
 	}
 	return text + fmt.Sprintf(`
 winnow:
@@ -181,7 +180,7 @@ winnow:
       jsonl: {path: %[1]q}
     - receiver: oncall
       jsonl: {path: %[1]q}
-`, k.file.path, limit)
+`, k.file.path, k.limit*[...]int{1, 4, 12}[k.reloads%3])
 }
 
 // begin starts the next life.
@@ -220,15 +219,14 @@ func (k *k9) ended() {
 			k.t.Errorf("winnow said %q:\n%s", bad, k.w.out.tail())
 		}
 	}
-	if err := errors.Join(k.file.follow(k.life.Load()), k.known.follow(k.t.Context(), k.w.storage, k.life.Load())); err != nil {
+	if err := k.file.follow(k.life.Load()); err != nil {
 		k.t.Error(err)
 	}
 }
 
 // chapter makes so many kills, then pauses and looks at everything twice: as it
-// stands, and when all alerts are over. The next one, if there is one, is of the
-// other kind.
-func (k *k9) chapter(kills int, more bool) {
+// stands, and when all alerts are over.
+func (k *k9) chapter(kills int) {
 	for n := 0; n < kills; {
 		<-time.After(time.Duration(20+k.rng.IntN(180)) * time.Millisecond)
 		f := k.pick()
@@ -257,25 +255,11 @@ func (k *k9) chapter(kills int, more bool) {
 		h.endAll()
 	}
 	k.settle("every incident is closed")
+	if k.limit > 0 {
+		k.judgeStorm()
+		return
+	}
 	k.judge()
-	if more {
-		k.turn(!k.storm)
-	}
-	k.m = newModel()
-}
-
-// turn has the next life begin with or without a limit to new groups. Nothing
-// is open and the senders are at rest.
-func (k *k9) turn(storm bool) {
-	k.orderly()
-	k.ended()
-	was := k.storm
-	k.storm = storm
-	k.w.configure(k.config())
-	k.begin()
-	if was {
-		k.carry()
-	}
 }
 
 // settle waits until the pager shows what it should, at most for the time that
@@ -285,24 +269,23 @@ func (k *k9) settle(what string) {
 	deadline := time.After(recovery - time.Since(k.started))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	// From here on what comes next has its own time.
-	defer func() { k.started = time.Now() }()
-	for k.shows() != nil {
+	for k.matches() != nil {
 		select {
 		case <-poll.C:
 			continue
 		case <-deadline:
-			k.t.Errorf("%s: not within %s: %v", what, recovery, k.shows())
+			k.t.Errorf("%s: not within %s: %v", what, recovery, k.matches())
 			return
 		}
 	}
 	k.settled = max(k.settled, time.Since(began))
+	k.started = time.Now() // from here on the resolves have their own time
 }
 
-// shows reports what differs between what the pager shows and what fires.
-func (k *k9) shows() error {
-	if k.storm {
-		return k.board.matches(k.crew)
+// matches reports what the pager shows otherwise than it should.
+func (k *k9) matches() error {
+	if k.limit > 0 {
+		return k.stands()
 	}
 	return k.pd.matches(k.m.paging())
 }
@@ -425,6 +408,7 @@ func (k *k9) orderly() {
 	_ = k.w.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-k.w.done:
+		k.stopped[k.life.Load()] = k.w.err == nil
 		if k.w.err != nil {
 			k.sum.unclean++
 			k.t.Errorf("winnow was asked to stop and ended with %v:\n%s", k.w.err, k.w.out.tail())

@@ -54,7 +54,7 @@ var ofTheEngine = []mutant{
 		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",
 		edit: edit{"internal/engine/owner.go", `seq <= o.committed.input {`, `seq == 0 {`},
 		also: []edit{{"internal/engine/owner.go", `by > r.resumed || r.undelivered`, `by > 0 || r.undelivered`}},
-		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice",
+		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{
 		name: "partial-commit-forgotten", breaks: "of a message committed in parts each part is written once",
@@ -77,19 +77,14 @@ var ofTheEngine = []mutant{
 		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{
-		name: "sent-again-to-who-has-it", breaks: "an integration that has confirmed a notification is not sent it again",
-		edit: edit{"internal/engine/owner.go", `Heard: r.heardBy(i)`, `Heard: r.heardBy(i)[:0]`},
-		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain",
+		name: "answers-not-passed-on", breaks: "who has taken a notification does not get it again while another has not",
+		edit: edit{"internal/engine/owner.go", `r.answered[notificationID{n.Incident, n.Revision}]...)`, `r.answered[notificationID{n.Incident, 0}]...)`},
+		pkg:  "internal/node", tests: "TestCrashWritesNothingTwiceWhileThePagerHangs",
 	},
 	{
-		name: "snapshot-without-who-has-heard", breaks: "what a snapshot leaves out is remembered all the same",
-		edit: edit{"internal/engine/snapshot.go", `if len(s.heard) > 0 {`, `if len(s.heard) < 0 {`},
-		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain TestSnapshotGoldenGoesOn",
-	},
-	{
-		name: "refused-is-heard", breaks: "what was refused, and has not reached a fallback, is sent again",
-		edit: edit{"internal/engine/heard.go", `r.Outcome == correlate.Accepted ||`, `r.Outcome == correlate.Failed || r.Outcome == correlate.Accepted ||`},
-		pkg:  "internal/engine", tests: "TestWhoHasItIsNotSentItAgain",
+		name: "snapshot-without-the-answers", breaks: "what a snapshot leaves out is known all the same",
+		edit: edit{"internal/engine/snapshot.go", `if len(s.answered) > 0 {`, `if len(s.answered) < 0 {`},
+		pkg:  "internal/engine", tests: "TestAnswersOutliveALife",
 	},
 	{
 		name: "receipts-ignored", breaks: "a restart pages nothing twice",

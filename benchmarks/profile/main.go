@@ -54,6 +54,7 @@ var loads = []struct {
 	{"resend-64", shape.Ingest{Batch: 64, Connections: 4, Known: 10_240, Repeat: 768_000}},
 	{"webhook-64", shape.Ingest{Format: load.Webhook, Batch: 64, Connections: 4, Known: 10_240, Repeat: 768_000}},
 	{"first-256", shape.Ingest{Batch: 256, Connections: 4, Fresh: 192_000}},
+	{"first-64", shape.Ingest{Batch: 64, Connections: 4, Fresh: 192_000}},
 	{"single", shape.Ingest{Batch: 1, Connections: 64, Known: 10_240, Repeat: 81_920}},
 }
 
@@ -91,7 +92,12 @@ func run(ctx context.Context, out, only string) error {
 				if err != nil {
 					return err
 				}
-				return save(ctx, filepath.Join(out, l.name), profile)
+				path := filepath.Join(out, l.name)
+				allocs, err := get(ctx, address, "/allocs")
+				if err == nil {
+					err = os.WriteFile(path+".allocs.pprof", allocs, 0o644)
+				}
+				return errors.Join(err, save(ctx, path, profile))
 			}, err
 		}
 		f, err := l.in.Measure(ctx, &s, scratch)

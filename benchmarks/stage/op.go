@@ -70,6 +70,7 @@ func decode(source string) func() (func() error, error) {
 // encoder writes alerts as a message of the log.
 type encoder struct {
 	segment          frame.Segment
+	packer           frame.Packer
 	message, scratch []byte
 }
 
@@ -77,7 +78,7 @@ func (e *encoder) encode(alerts []alert.Alert) {
 	e.segment.Reset()
 	e.segment.AddAlerts("prometheus", 0, alerts)
 	e.scratch = e.segment.Append(e.scratch[:0])
-	e.message = frame.Append(e.message[:0], 1, e.scratch)
+	e.message = e.packer.Append(e.message[:0], 1, e.scratch)
 }
 
 func encodeFrame() (func() error, error) {

@@ -35,7 +35,7 @@ type Options struct {
 
 	// Deliver takes each notification once it is committed, in order, from one
 	// goroutine. It must not wait for a provider.
-	Deliver func(ctx context.Context, d *Delivery)
+	Deliver func(context.Context, *Delivery)
 
 	// Poisoned is told of a message that breaks the core each time, when it is
 	// given up; again, if a crash comes right then. Its alerts are for somebody

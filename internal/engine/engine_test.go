@@ -77,8 +77,7 @@ func beginWith(t *testing.T, dir string, p *correlate.Policy, hash, snapshots st
 	return l
 }
 
-func (l *life) deliver(_ context.Context, d *Delivery) {
-	n := d.Notification
+func (l *life) deliver(_ context.Context, n *Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var names []string

@@ -60,7 +60,7 @@ func (e *Engine) deliverLost(ctx context.Context, r *Redelivery, decided map[not
 		e.fault("the outbox is damaged", errors.Join(fmt.Errorf("notification %d of %s is missing; it is handed on as a replay decides it", id.revision, correlate.IncidentName(id.incident)), err))
 		if err == nil {
 			e.stats.Delivered.Add(1)
-			e.opts.Deliver(ctx, &Delivery{Notification: &c.Outputs[0], Again: true, Heard: r.heard[id]})
+			e.opts.Deliver(ctx, &Delivery{Notification: &c.Outputs[0], Again: true, Answered: r.answered[id]})
 		}
 	}
 }

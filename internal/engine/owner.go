@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"runtime/debug"
-	"slices"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
@@ -249,7 +248,7 @@ type Redelivery struct {
 	inherited   uint64
 	resumed     uint64 // the message from which this life decides
 	undelivered map[notificationID]uint64
-	heard       heard
+	answered    answers
 	revisions   map[uint64]uint32 // how many notifications the log has decided of each incident that is open
 	held        []heldBack
 }
@@ -262,7 +261,7 @@ type heldBack struct {
 
 // Redelivery begins one. It is the caller's own.
 func (o *Owner) Redelivery() Redelivery {
-	r := Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered), heard: maps.Clone(o.shard.heard), revisions: map[uint64]uint32{}}
+	r := Redelivery{inherited: o.inherited, resumed: o.resumeSeq, undelivered: maps.Clone(o.shard.undelivered), answered: o.shard.answered.clone(), revisions: map[uint64]uint32{}}
 	o.shard.Core.EachRevision(func(incident uint64, revision uint32) { r.revisions[incident] = revision })
 	return r
 }
@@ -286,18 +285,13 @@ type Delivery struct {
 	*correlate.Notification
 	Again bool // an earlier life may have handed it on already
 
-	// Heard are those that have it by their receipts, or a newer one of its
-	// incident: it must not be sent to them again.
-	Heard []sinks.Place
+	// Answered are the integrations that have taken it, or a newer one of its
+	// incident, by the log.
+	Answered []sinks.Answer
 
 	// Overtaken says that it must not be sent: a newer one tells the same people
 	// more. A receipt has to say so in the log.
 	Overtaken bool
-}
-
-// HeardBy reports whether an integration is one of Heard.
-func (d *Delivery) HeardBy(receiver, integration string) bool {
-	return slices.Contains(d.Heard, sinks.Place{Receiver: receiver, Integration: integration})
 }
 
 // OvertakenReceipt is that receipt, written at a given time.
@@ -334,7 +328,7 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 			if kept != 0 {
 				n.Class = kept
 			}
-			out = append(out, Delivery{Notification: &n.Notification, Again: true, Heard: r.heardBy(i), Overtaken: kept == 0})
+			out = append(out, Delivery{&n.Notification, true, r.answers(i), kept == 0})
 		}
 		r.held = nil
 	}
@@ -343,9 +337,8 @@ func (r *Redelivery) Take(seq uint64, c *frame.Commit) (out []Delivery) {
 			// What the replay had to commit again may have its last receipt: the
 			// outbox has lost its end then.
 			n := &c.Outputs[i]
-			id := notificationID{n.Incident, n.Revision}
-			if by := decidedBy(c); by > r.resumed || r.undelivered[id] == by {
-				out = append(out, Delivery{Notification: n, Again: len(r.heard[id]) > 0, Heard: r.heard[id]})
+			if by := decidedBy(c); by > r.resumed || r.undelivered[notificationID{n.Incident, n.Revision}] == by {
+				out = append(out, Delivery{Notification: n})
 			}
 		}
 	}
@@ -369,17 +362,15 @@ func (r *Redelivery) delivered(n *correlate.Notification) {
 	}
 }
 
-// heardBy lists those that have got what is held back, or what comes after it and
-// says all that must be said.
-func (r *Redelivery) heardBy(i int) (by []sinks.Place) {
-	n := &r.held[i].Notification
+// answers lists who must not hear the notification at i of those held back: who
+// has got it or a newer one.
+func (r *Redelivery) answers(i int) (out []sinks.Answer) {
 	for j := i; j < len(r.held); j++ {
-		m := &r.held[j].Notification
-		if m.Incident == n.Incident && (j == i || !sinks.Outlasts(n, m)) {
-			by = append(by, r.heard[notificationID{m.Incident, m.Revision}]...)
+		if n := &r.held[j]; n.Incident == r.held[i].Incident {
+			out = append(out, r.answered[notificationID{n.Incident, n.Revision}]...)
 		}
 	}
-	return by
+	return out
 }
 
 // overtaken is the classes that hear enough from what comes after n. An update

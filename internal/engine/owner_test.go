@@ -2,7 +2,7 @@ package engine
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +10,7 @@ import (
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // TestNobodyHearsTheOlderAfterTheNewer: an update that one integration had not
@@ -59,7 +60,7 @@ func TestNobodyHearsTheOlderAfterTheNewer(t *testing.T) {
 	}
 	receipt := func(revision uint32, kind correlate.Kind, integration string, last bool) frame.Event {
 		return frame.Event{Kind: frame.Receipt, Receipt: &correlate.Receipt{
-			Incident: 1, Revision: revision, Kind: kind, Receiver: "oncall", Integration: integration, Outcome: correlate.Accepted, Last: last, At: at,
+			Incident: 1, Revision: revision, Kind: kind, Receiver: "oncall", Integration: integration, Outcome: correlate.Accepted, Last: last, At: at, Generation: "g",
 		}}
 	}
 	apply(0, frame.Event{Kind: frame.Policy, Policy: p, PolicyHash: "p1"})
@@ -67,7 +68,8 @@ func TestNobodyHearsTheOlderAfterTheNewer(t *testing.T) {
 	apply(time.Minute, receipt(1, correlate.Page, "pagerduty[0]", false))
 	apply(0, receipt(1, correlate.Page, "webhook[1]", true))
 	apply(0, says(alert.Firing, "b"))
-	apply(6*time.Minute, receipt(2, correlate.Update, "pagerduty[0]", false)) // the webhook hangs
+	apply(6*time.Minute, frame.Event{Kind: frame.Tick})
+	apply(0, receipt(2, correlate.Update, "pagerduty[0]", false)) // the webhook hangs
 	apply(0, says(alert.Resolved, "b"))
 	apply(6*time.Minute, frame.Event{Kind: frame.Tick})
 	apply(0, receipt(3, correlate.Update, "pagerduty[0]", true)) // the webhook wants none of it
@@ -76,10 +78,14 @@ func TestNobodyHearsTheOlderAfterTheNewer(t *testing.T) {
 	next.Restore(s, nil, &stream.Extent{First: 1, Last: seq})
 	next.Announced(seq + 1)
 	again := next.Redelivery()
+	taken := sinks.Answer{Receiver: "oncall", Integration: "pagerduty[0]", Generation: "g"}
 	var got []string
 	for i, c := range records {
 		for _, d := range again.Take(uint64(i+1), c) {
 			got = append(got, fmt.Sprintf("%s %s class %d again %t overtaken %t", d.ID(), d.Kind, d.Class, d.Again, d.Overtaken))
+			if !slices.Contains(d.Answered, taken) {
+				t.Errorf("%s: %v has taken it, or a newer one, and nobody says so: %v", d.ID(), taken, d.Answered)
+			}
 		}
 	}
 	if got, want := fmt.Sprint(got), fmt.Sprintf("[INC-1/2 update class %d again true overtaken false]", correlate.FiringOnly); got != want {
@@ -122,64 +128,56 @@ func TestWhatNamesACriticalIsDeliveredAgain(t *testing.T) {
 	f("[3]", update(2, 1, critical("a")), update(3, 1, critical("a")))
 }
 
-// TestWhoHasItIsNotSentItAgain: what one integration had not taken yet went out
-// again after a start to all of them.
-func TestWhoHasItIsNotSentItAgain(t *testing.T) {
-	update := func(revision uint32, omitted int, members ...correlate.Member) correlate.Notification {
-		return correlate.Notification{
-			Incident: 1, Revision: revision, Kind: correlate.Update, Receiver: "oncall", Class: correlate.WantsResolved,
-			Alerts: members, Firing: len(members) + omitted, Omitted: omitted,
+// TestAnswersOutliveALife holds who has taken what waits for others: through a
+// snapshot, for whoever has a newer one as well, and no longer than anybody
+// waits. What was refused or superseded is no answer.
+func TestAnswersOutliveALife(t *testing.T) {
+	s := &Shard{undelivered: map[notificationID]uint64{{1, 1}: 7, {1, 2}: 8, {2, 1}: 8}, answered: answers{}, standing: standing{}, current: testPolicy()}
+	if err := s.begin(testPolicy()); err != nil {
+		t.Fatal(err)
+	}
+	receipt := func(incident uint64, revision uint32, integration string, o correlate.Outcome, last bool) {
+		t.Helper()
+		e := frame.Event{Kind: frame.Receipt, Receipt: &correlate.Receipt{Incident: incident, Revision: revision, Kind: correlate.Page, Receiver: "oncall", Integration: integration, Outcome: o, Last: last, Generation: "g"}}
+		if err := s.apply(&e); err != nil {
+			t.Fatal(err)
 		}
 	}
-	page := update(1, 0)
-	page.Kind = correlate.Page
-	f := func(want string, receipts string, outputs ...correlate.Notification) {
+	receipt(1, 1, "a[0]", correlate.Accepted, false)
+	receipt(1, 1, "a[0]", correlate.Accepted, false)
+	receipt(1, 1, "b[1]", correlate.Superseded, false)
+	receipt(1, 2, "b[1]", correlate.Accepted, false)
+	receipt(2, 1, "a[0]", correlate.Failed, false)
+	receipt(3, 1, "a[0]", correlate.Accepted, false) // nothing of it waits
+	f := func(s *Shard, want string) {
 		t.Helper()
-		s, err := NewShard(testPolicy())
+		s, err := DecodeSnapshot(encoded(t, s))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range outputs {
-			s.undelivered[notificationID{1, outputs[i].Revision}] = 9
-		}
-		for line := range strings.SplitSeq(receipts, ", ") {
-			r := correlate.Receipt{Incident: 1, Receiver: "oncall"}
-			var outcome string
-			if _, err := fmt.Sscanf(line, "%d %s %s", &r.Revision, &r.Integration, &outcome); err != nil {
-				t.Fatal(err)
-			}
-			for r.Outcome = correlate.Accepted; r.Outcome.String() != outcome; r.Outcome++ {
-			}
-			if err := s.apply(&frame.Event{Kind: frame.Receipt, Receipt: &r}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b, err := EncodeSnapshot(s)
-		if err == nil {
-			s, err = DecodeSnapshot(b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := Owner{inherited: 1}
-		o.Adopt(s, nil)
+		o := Owner{shard: s, inherited: 1}
 		r := o.Redelivery()
 		var got []string
-		for _, d := range r.Take(1, &frame.Commit{Input: 9, Outputs: outputs}) {
-			if !d.Overtaken {
-				got = append(got, fmt.Sprint(d.Revision, d.Heard))
+		for _, d := range r.Take(1, &frame.Commit{Input: 7, Outputs: []correlate.Notification{{Incident: 1, Revision: 1, Class: correlate.WantsResolved}}}) {
+			got = append(got, d.ID())
+			for _, a := range d.Answered {
+				got = append(got, a.Integration)
 			}
 		}
-		if strings.Join(got, ", ") != want {
-			t.Errorf("after %s: delivered %v, want %s", receipts, got, want)
+		if fmt.Sprint(got) != want {
+			t.Errorf("delivered again, and answered by: %v, want %s", got, want)
 		}
 	}
-	f("1 [{oncall a}]", "1 a accepted", page)
-	f("1 [{oncall a} {oncall c}]", "1 a accepted, 1 b failed, 1 c skipped, 1 d superseded", page)
-	// Who has got the newer one needs no older one.
-	f("1 [{oncall a} {oncall b}], 2 [{oncall b}]", "1 a accepted, 1 b superseded, 2 b accepted", page, update(2, 0))
-	// Unless it has no room for a name.
-	critical := alert.Labels{{Name: "alertname", Value: "A"}, {Name: "severity", Value: "critical"}}
-	named := correlate.Member{Labels: critical, Fingerprint: critical.Fingerprint(), New: true}
-	f("1 [{oncall a}], 2 [{oncall b}]", "1 a accepted, 2 b accepted", update(1, 0, named), update(2, 1))
+	f(s, "[INC-1/1 a[0]]")
+	r := Redelivery{inherited: 2, undelivered: s.undelivered, answered: s.answered}
+	r.Take(1, &frame.Commit{Input: 7, Outputs: []correlate.Notification{{Incident: 1, Revision: 1, Class: correlate.WantsResolved}}})
+	out := r.Take(2, &frame.Commit{Input: 8, Outputs: []correlate.Notification{{Incident: 1, Revision: 2, Kind: correlate.Update, Class: correlate.WantsResolved}, {Incident: 2, Revision: 1, Class: correlate.WantsResolved}}})
+	if len(out) != 3 || len(out[0].Answered) != 2 || len(out[1].Answered) != 1 || len(out[2].Answered) != 0 {
+		t.Errorf("a page that b has an update of, the update, and a page that was refused: %+v", out)
+	}
+	receipt(1, 1, "c[2]", correlate.Accepted, true)
+	receipt(1, 2, "c[2]", correlate.Accepted, true)
+	if len(s.answered) != 0 {
+		t.Errorf("nothing waits, and %v is remembered", s.answered)
+	}
 }

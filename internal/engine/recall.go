@@ -107,8 +107,9 @@ func (e *Engine) bearWitness(m *stream.Message) {
 }
 
 func (w *witness) remember(source string, validity time.Duration, a *alert.Alert) {
-	one := [1]alert.Alert{*a}
-	w.segment.AddAlerts(source, validity, one[:])
+	w.one[0] = *a
+	w.segment.AddAlerts(source, validity, w.one[:])
+	w.one[0] = alert.Alert{}
 }
 
 // committedUpTo remembers that the outbox holds what message seq has decided.

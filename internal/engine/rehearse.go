@@ -15,7 +15,7 @@ func NewRehearsal(p *correlate.Policy) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Shard{Core: core, current: p, undelivered: map[notificationID]uint64{}, rehearses: true}, nil
+	return &Shard{Core: core, current: p, undelivered: map[notificationID]uint64{}, answered: answers{}, rehearses: true}, nil
 }
 
 // Rehearsal is NewRehearsal for the log of this engine: messages that broke the

@@ -29,7 +29,7 @@ type Shard struct {
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
 	undelivered map[notificationID]uint64
-	heard       heard
+	answered    answers // of what is undelivered
 	standing    standing
 	faults      []error
 	lost        []span // messages that are missing or cannot be read
@@ -56,7 +56,7 @@ func (a notificationID) compare(b notificationID) int {
 
 // NewShard returns a shard that decides by p until the log says otherwise.
 func NewShard(p *correlate.Policy) (*Shard, error) {
-	s := &Shard{current: p, undelivered: map[notificationID]uint64{}, heard: heard{}, standing: standing{}}
+	s := &Shard{current: p, undelivered: map[notificationID]uint64{}, answered: answers{}, standing: standing{}}
 	return s, s.begin(p)
 }
 
@@ -208,14 +208,12 @@ func (s *Shard) apply(e *frame.Event) error {
 		if e.Receipt.Receiver != correlate.CanaryReceiver {
 			s.Ledger.FoldReceipt(*e.Receipt)
 			s.standing.receipt(e.Receipt)
-		}
-		id := notificationID{e.Receipt.Incident, e.Receipt.Revision}
-		if _, waits := s.undelivered[id]; waits {
-			s.heard.receipt(e.Receipt)
+			s.answer(e.Receipt)
 		}
 		if e.Receipt.Last {
+			id := notificationID{e.Receipt.Incident, e.Receipt.Revision}
 			delete(s.undelivered, id)
-			delete(s.heard, id)
+			delete(s.answered, id)
 		}
 	}
 	return nil

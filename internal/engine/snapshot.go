@@ -117,17 +117,17 @@ func (s *Shard) appendState(w *wire.Writer) error {
 		w.Byte(partStanding)
 		w.Bytes(part.B)
 	}
-	if len(s.heard) > 0 {
+	if len(s.answered) > 0 {
 		var part wire.Writer
-		s.heard.append(&part)
-		w.Byte(partHeard)
+		s.answered.append(&part)
+		w.Byte(partAnswered)
 		w.Bytes(part.B)
 	}
 	return nil
 }
 
 func loadShard(r *wire.Reader) (*Shard, error) {
-	s := &Shard{undelivered: map[notificationID]uint64{}, heard: heard{}, standing: standing{}, current: &correlate.Policy{}}
+	s := &Shard{undelivered: map[notificationID]uint64{}, answered: answers{}, standing: standing{}, current: &correlate.Policy{}}
 	s.seq, s.now, s.counter, s.policy = r.Uint(), alert.Time(r.Int()), r.Uint(), r.String()
 	policy := r.Bytes()
 	if r.Err() != nil {
@@ -151,7 +151,7 @@ func loadShard(r *wire.Reader) (*Shard, error) {
 	for last := byte(0); r.Left() > 0; {
 		kind := r.Byte()
 		part := r.Part()
-		if kind <= last || kind > partHeard {
+		if kind <= last || kind > partAnswered {
 			r.Fail("part %d after part %d", kind, last)
 			break
 		}
@@ -159,8 +159,8 @@ func loadShard(r *wire.Reader) (*Shard, error) {
 		switch kind {
 		case partStanding:
 			s.standing.load(&part)
-		case partHeard:
-			s.heard.load(&part)
+		case partAnswered:
+			s.answered.load(&part)
 		}
 		if err := part.End(); err != nil {
 			return nil, err

@@ -44,13 +44,11 @@ func logged(t testing.TB, n int) []stream.Message {
 	return out
 }
 
-func message(t testing.TB, seq uint64, at alert.Time, events ...frame.Event) stream.Message {
+func message(t testing.TB, seq uint64, at alert.Time, e frame.Event) stream.Message {
 	t.Helper()
 	var s frame.Segment
-	for i := range events {
-		if err := s.Add(&events[i]); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.Add(&e); err != nil {
+		t.Fatal(err)
 	}
 	return stream.Message{Seq: seq, At: at, Data: frame.Append(nil, seq, s.Append(nil))}
 }

@@ -109,7 +109,7 @@ func (s *Shard) closeIncidents() {
 // of a program that did not know a part lacks it.
 const (
 	partStanding = 1
-	partHeard    = 2
+	partAnswered = 2
 )
 
 func (s standing) append(w *wire.Writer) {

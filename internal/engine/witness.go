@@ -61,7 +61,9 @@ type witness struct {
 
 	segment frame.Segment
 	record  []byte
+	one     [1]alert.Alert // being written
 	packed  []byte
+	packer  frame.Packer
 	head    [witnessHeader]byte
 }
 
@@ -161,7 +163,7 @@ func (w *witness) add(seq uint64) error {
 	}
 	w.packed = w.segment.Append(w.packed[:0])
 	w.record = binary.LittleEndian.AppendUint32(w.record[:0], 0)
-	w.record = frame.Append(w.record, seq, w.packed)
+	w.record = w.packer.Append(w.record, seq, w.packed)
 	binary.LittleEndian.PutUint32(w.record, uint32(len(w.record)-4))
 	if w.size+int64(len(w.record)) > maxWitnessBytes {
 		w.full = true
@@ -277,7 +279,7 @@ func (w *witness) standing(lost []span) ([]remembered, error) {
 	for _, name := range names {
 		_, err := readWitness(name, func(seq uint64, e *frame.Event) {
 			for i := range e.Alerts {
-				r := remembered{e.Source, e.Validity, e.Alerts[i].Clone(), contains(lost, seq)}
+				r := remembered{strings.Clone(e.Source), e.Validity, e.Alerts[i].Clone(), contains(lost, seq)}
 				key := e.Source + "\xff" + r.alert.Labels.String()
 				if at, ok := last[key]; ok {
 					// What began and ended in what is lost needs nothing any more.

@@ -35,7 +35,7 @@ func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
 
 // DecodeCommit reads what AppendCommit wrote.
 func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
-	counter, raw, err := open(msg, 'C')
+	counter, raw, err := open(nil, msg, 'C')
 	if err != nil {
 		return 0, nil, err
 	}

@@ -9,7 +9,15 @@ import (
 
 // Decoder reads frames and reuses its memory from one to the next.
 type Decoder struct {
+	// Only, where it is set, says by what a label set says of its severity and by
+	// the status which alerts in full are read. Of the others the place is known
+	// and nothing else: they have no labels.
+	Only func(alert.Severity, alert.Status) bool
+
+	raw     []byte // of the frame; the strings are cut from it
+	events  []Event
 	strings []string
+	severe  severityLabels // of the segment
 	alerts  []alert.Alert
 	labels  []alert.Label
 	repeats []alert.Repeat
@@ -17,15 +25,23 @@ type Decoder struct {
 }
 
 // Decode checks msg and calls each for its events, in order; it stops at the
-// first error of either. The events' strings outlive the call, their slices do
-// not. Nothing is called for a frame whose envelope or structure is unsound.
+// first error of either. Alerts and sources are valid until the next Decode: who
+// keeps one makes a copy, strings and all. Nothing is called for a frame whose
+// envelope or structure is unsound.
 func (d *Decoder) Decode(msg []byte, each func(*Event) error) (counter uint64, err error) {
-	counter, raw, err := open(msg, 'F')
+	if spoils {
+		spoil(d.raw)
+	}
+	counter, raw, err := open(d.raw, msg, 'F')
 	if err != nil {
 		return 0, err
 	}
+	if cap(raw) <= maxKeptRaw && msg[3] != codecStored {
+		d.raw = raw
+	}
 	r := wire.NewTextReader(raw)
-	var events []Event
+	events := d.events[:0]
+	defer func() { clear(events); d.events = events[:0] }()
 	d.alerts, d.labels, d.repeats, d.runs = d.alerts[:0], d.labels[:0], d.repeats[:0], d.runs[:0]
 	for r.Left() > 0 {
 		segment := r.Part()
@@ -44,10 +60,16 @@ func (d *Decoder) Decode(msg []byte, each func(*Event) error) (counter uint64, e
 	return counter, nil
 }
 
+// maxKeptRaw is the largest body whose memory is kept for the next one.
+const maxKeptRaw = 4 << 20
+
 func (d *Decoder) segment(events []Event, r *wire.Reader) ([]Event, error) {
 	d.strings = d.strings[:0]
 	for range r.Count(1) {
 		d.strings = append(d.strings, r.String())
+	}
+	if d.Only != nil {
+		d.severe.find(d.strings)
 	}
 	for range r.Count(2) {
 		e := Event{Kind: Kind(r.Byte())}
@@ -59,7 +81,7 @@ func (d *Decoder) segment(events []Event, r *wire.Reader) ([]Event, error) {
 			err = e.setPayload(payload)
 		}
 		if err != nil {
-			return nil, err
+			return events, err
 		}
 		events = append(events, e)
 	}
@@ -150,6 +172,10 @@ func (d *Decoder) alert(a *alert.Alert, r *wire.Reader, base alert.Time) {
 	a.Marks = alert.Mark(r.Byte())
 	if flags&flagResolved != 0 {
 		a.Status = alert.Resolved
+	}
+	if d.Only != nil && !d.Only(d.severe.peek(*r, d.strings), a.Status) {
+		skipAlert(r, flags)
+		return
 	}
 	a.Labels = d.labelSet(r)
 	a.Annotations = d.labelSet(r)

@@ -59,18 +59,23 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
+// Packer makes frames and reuses its memory from one to the next. The zero value
+// is ready.
+type Packer struct{ raw []byte }
+
 // Append appends a frame that holds the given segments to dst.
+func (p *Packer) Append(dst []byte, counter uint64, segments ...[]byte) []byte {
+	p.raw = p.raw[:0]
+	for _, s := range segments {
+		p.raw = binary.AppendUvarint(p.raw, uint64(len(s)))
+		p.raw = append(p.raw, s...)
+	}
+	return seal(dst, 'F', counter, p.raw)
+}
+
+// Append is that of a Packer that is used once.
 func Append(dst []byte, counter uint64, segments ...[]byte) []byte {
-	n := 0
-	for _, s := range segments {
-		n += len(s) + binary.MaxVarintLen32
-	}
-	raw := make([]byte, 0, n)
-	for _, s := range segments {
-		raw = binary.AppendUvarint(raw, uint64(len(s)))
-		raw = append(raw, s...)
-	}
-	return seal(dst, 'F', counter, raw)
+	return new(Packer).Append(dst, counter, segments...)
 }
 
 // seal wraps raw in the envelope that frames and commit records share.
@@ -92,8 +97,9 @@ func seal(dst []byte, kind byte, counter uint64, raw []byte) []byte {
 	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[at:]))
 }
 
-// open checks the envelope and returns the counter and the raw body.
-func open(msg []byte, kind byte) (counter uint64, raw []byte, err error) {
+// open checks the envelope and returns the counter and the raw body, which is in
+// dst if it has room, or in msg where that was stored as it is.
+func open(dst, msg []byte, kind byte) (counter uint64, raw []byte, err error) {
 	if len(msg) < headerBytes+1+checksumBytes {
 		return 0, nil, corrupt("%d bytes are too few", len(msg))
 	}
@@ -120,7 +126,7 @@ func open(msg []byte, kind byte) (counter uint64, raw []byte, err error) {
 		if got, err := s2.DecodedLen(body); err != nil || uint64(got) != size {
 			return 0, nil, corrupt("body unpacks to %d bytes, want %d", got, size)
 		}
-		if raw, err = s2.Decode(nil, body); err != nil {
+		if raw, err = s2.Decode(dst[:0], body); err != nil {
 			return 0, nil, corrupt("body: %v", err)
 		}
 	default:
@@ -134,6 +140,6 @@ func open(msg []byte, kind byte) (counter uint64, raw []byte, err error) {
 
 // Counter reads a frame's number without decoding its events.
 func Counter(msg []byte) (uint64, error) {
-	counter, _, err := open(msg, 'F')
+	counter, _, err := open(nil, msg, 'F')
 	return counter, err
 }

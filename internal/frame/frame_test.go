@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -423,4 +424,61 @@ func TestSpellerWritesOutWhatItCaresFor(t *testing.T) {
 	f(1, nil, []uint32{5}, "[checkout-0true]")
 	f(3, nil, []uint32{5}, "[]")                                                                                                                               // now the first is forgotten
 	f(1, []alert.Alert{alerts[8], alerts[0], alerts[4]}, []uint32{5, 6, 7}, "[checkout-8false checkout-0false checkout-4false checkout-8true checkout-0true]") // two at most
+}
+
+// TestOnlyWhatIsAskedFor holds that a Decoder with Only reads the alerts that it
+// is to read as one without does, and says of the others the same severity.
+func TestOnlyWhatIsAskedFor(t *testing.T) {
+	severities := []string{"critical", "warning", "P2", "nonsense", ""}
+	var alerts []alert.Alert
+	for i, a := range sample(125) {
+		own := alert.Labels{}
+		for k, name := range alert.SeverityLabels {
+			if v := severities[i/[...]int{1, 5, 25}[k]%5]; v != "" {
+				own = append(own, alert.Label{Name: name, Value: v})
+			}
+		}
+		for _, l := range a.Labels {
+			if !slices.Contains(alert.SeverityLabels[:], l.Name) {
+				own = append(own, l)
+			}
+		}
+		own.Sort()
+		a.Labels, a.Fingerprint = own, own.Fingerprint()
+		if i%3 == 0 {
+			a.Status, a.EndsAt = alert.Resolved, at+1
+		}
+		alerts = append(alerts, a)
+	}
+	var s Segment
+	s.AddAlerts("prometheus", 0, alerts)
+	msg := Append(nil, 1, s.Append(nil))
+	asked := 0
+	d := Decoder{Only: func(v alert.Severity, status alert.Status) bool {
+		want := &alerts[asked]
+		if v != want.Labels.Severity() || status != want.Status {
+			t.Errorf("alert %d %v is taken for %v, %v", asked, want.Labels, v, status)
+		}
+		asked++
+		return v >= alert.Error
+	}}
+	_, err := d.Decode(msg, func(e *Event) error {
+		for i := range e.Alerts {
+			want := alert.Alert{}
+			if alerts[i].Labels.Severity() >= alert.Error {
+				want = alerts[i]
+			}
+			got := e.Alerts[i]
+			if got.Labels == nil {
+				got = alert.Alert{}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("alert %d came back as\n%v\nwant\n%v", i, got, want)
+			}
+		}
+		return nil
+	})
+	if err != nil || asked != len(alerts) {
+		t.Errorf("%d of %d asked for, %v", asked, len(alerts), err)
+	}
 }

@@ -155,10 +155,10 @@ func (g *Guard) read(ctx context.Context) {
 }
 
 func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (time.Time, error) {
-	var d frame.Decoder
-	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool {
-		return a.Labels.Severity() >= alert.Error || a.Status == alert.Resolved // what was forced may be of any severity
-	})
+	d := frame.Decoder{Only: func(s alert.Severity, status alert.Status) bool {
+		return s >= alert.Error || status == alert.Resolved // what was forced may be of any severity
+	}}
+	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool { return a.Labels != nil })
 	for {
 		m, err := r.Next()
 		if err != nil {

@@ -92,13 +92,13 @@ func (v *delivery) hand(t turn) {
 	if t.Kind == correlate.Resolve {
 		v.closeFallback(t.Delivery, c)
 	}
-	v.deliver(t.Delivery, t.Notification, c)
+	v.pass(t.Delivery, t.Notification, c)
 }
 
-// deliver passes on n, which is d's notification or stands for it at a fallback.
-func (v *delivery) deliver(d *engine.Delivery, n *correlate.Notification, c enrich.Context) {
+// pass hands on a notification, or what a fallback gets of it.
+func (v *delivery) pass(d *engine.Delivery, n *correlate.Notification, c enrich.Context) {
 	if d.Again {
-		v.sinks.Redeliver(n, c, d.Heard)
+		v.sinks.Redeliver(n, c, d.Answered)
 	} else {
 		v.sinks.Deliver(n, c)
 	}

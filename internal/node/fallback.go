@@ -58,7 +58,7 @@ func (n *Node) receipt(r correlate.Receipt) {
 		n.alarm.Raise(selfalert.SinkFailed, detail)
 	}
 	if falls { // not from here: the sinks themselves wait for this call
-		go v.deliver(sent.Delivery, fallback(sent.Notification, to), enrich.Context{Notes: []string{"receiver " + r.Receiver + " refuses it; sent to the fallback"}})
+		go v.pass(sent.Delivery, fallback(sent.Notification, to), enrich.Context{Notes: []string{"receiver " + r.Receiver + " refuses it; sent to the fallback"}})
 	}
 	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
 		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
@@ -112,7 +112,7 @@ func (v *delivery) closeFallback(d *engine.Delivery, c enrich.Context) {
 	}
 	v.mu.Unlock()
 	for _, to := range others {
-		v.deliver(d, fallback(n, to), c)
+		v.pass(d, fallback(n, to), c)
 	}
 }
 

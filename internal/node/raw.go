@@ -83,15 +83,26 @@ func (n *Node) sendAny(ctx context.Context, receiver string, message *sinks.Mess
 
 // sentRaw tells people that the guard had to page, and the core that it did.
 func (n *Node) sentRaw(ctx context.Context, p pager.Page) {
-	n.raw.add(n.log, p)
+	kept := n.raw.add(n.log, p)
 	if !p.Logged {
 		return
 	}
 	n.alarm.Raise(selfalert.CriticalUnheard, p.Alert.Fingerprint.String())
-	e := frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: p.Alert.Fingerprint, Receiver: p.Receiver}}
-	if _, err := n.stream.AppendEvents(ctx, e); err != nil && !n.forward.later.add(e) {
+	e := bypassed(p.Alert.Fingerprint, p.Receiver)
+	_, err := n.stream.AppendEvents(ctx, e)
+	switch {
+	case err == nil:
+		n.rawNoted(p.Alert.Fingerprint, p.Receiver, p.Key)
+	case kept: // closeRaw tries again
+		n.log.Error("a raw page is not in the log yet", zap.Stringer("fingerprint", p.Alert.Fingerprint), zap.Error(err))
+	case !n.forward.later.add(e):
 		n.log.Error("a raw page is not in the log; its end is told past the core", zap.Stringer("fingerprint", p.Alert.Fingerprint), zap.Error(err))
 	}
+}
+
+// bypassed tells the core that a receiver got an alert's raw page.
+func bypassed(f alert.Fingerprint, receiver string) frame.Event {
+	return frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: f, Receiver: receiver}}
 }
 
 const (
@@ -118,7 +129,8 @@ type rawPage struct {
 	Key          string            `json:"key"`
 	At           time.Time         `json:"at"`
 	Ended        time.Time         `json:"ended,omitzero"`
-	Owed         uint64            `json:"owed,omitempty"` // the log message that has it
+	Owed         uint64            `json:"owed,omitempty"`    // the log message that has it
+	Unnoted      bool              `json:"unnoted,omitempty"` // the alert is in the log, and not yet that this was sent
 }
 
 // rawPages remembers them, oldest first, in a file that is replaced as a whole.
@@ -175,7 +187,8 @@ func (r *rawPages) read() error {
 
 func rawSum(b []byte) string { return fmt.Sprintf("%016x", xxhash.Sum64(b)) }
 
-func (r *rawPages) add(log *zap.Logger, p pager.Page) {
+// add reports whether there was room.
+func (r *rawPages) add(log *zap.Logger, p pager.Page) (kept bool) {
 	a := p.Alert.Clone()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,15 +197,16 @@ func (r *rawPages) add(log *zap.Logger, p pager.Page) {
 	})
 	if len(r.pages) >= maxRawPages {
 		log.Error("too many raw pages: the end of this one is told only if the core knows its alert", zap.Stringer("fingerprint", a.Fingerprint))
-		return
+		return false
 	}
 	r.pages = append(r.pages, rawPage{
 		Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt,
-		Receiver: p.Receiver, Key: p.Key, At: time.Now(),
+		Receiver: p.Receiver, Key: p.Key, At: time.Now(), Unnoted: p.Logged,
 	})
 	if err := r.write(); err != nil {
 		log.Error("a raw page is remembered until the process ends only", zap.Error(err))
 	}
+	return true
 }
 
 // owe remembers alerts of a log message that nobody but the guard will page, so
@@ -230,6 +244,20 @@ func (p *rawPage) same(f alert.Fingerprint, receiver, key string) bool {
 func (n *Node) rawEnded(f alert.Fingerprint) {
 	if err := n.raw.ended(f); err != nil {
 		n.log.Error("the end of a raw page is remembered until the process ends only", zap.Stringer("fingerprint", f), zap.Error(err))
+	}
+}
+
+// rawNoted notes that the log has it that a page was sent.
+func (n *Node) rawNoted(f alert.Fingerprint, receiver, key string) {
+	n.raw.mu.Lock()
+	defer n.raw.mu.Unlock()
+	for i := range n.raw.pages {
+		if p := &n.raw.pages[i]; p.same(f, receiver, key) {
+			p.Unnoted = false
+		}
+	}
+	if err := n.raw.write(); err != nil {
+		n.log.Error("a later life will note a raw page in the log once more", zap.Stringer("fingerprint", f), zap.Error(err))
 	}
 }
 
@@ -294,6 +322,12 @@ func (n *Node) closeRaw(ctx context.Context) {
 		case <-t.C:
 		}
 		for _, p := range n.raw.list() {
+			if p.Unnoted {
+				if _, err := n.stream.AppendEvents(ctx, bypassed(p.Fingerprint, p.Receiver)); err != nil {
+					continue // the core would not know of it
+				}
+				n.rawNoted(p.Fingerprint, p.Receiver, p.Key)
+			}
 			done, err := time.Since(p.At) >= rawStands, error(nil)
 			if p.Owed == 0 {
 				done, err = n.closePage(ctx, &p)

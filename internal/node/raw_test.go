@@ -166,3 +166,25 @@ func TestOwedRawPagesAreSentByTheNextLife(t *testing.T) {
 		s.stop()
 	})
 }
+
+// TestRawPageIsNotedByTheNextLife has a life end between the page and its note in
+// the log.
+func TestRawPageIsNotedByTheNextLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.post(sample{name: "A", pod: "1", severity: "critical"})
+		s.stop()
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "cluster", Value: "eu"}, {Name: "pod", Value: "1"}, {Name: "severity", Value: "critical"}}}
+		a.Fingerprint = a.Labels.Fingerprint()
+		left := &rawPages{path: filepath.Join(s.dir, "raw.json")}
+		left.add(zap.NewNop(), pager.Page{Alert: &a, Receiver: "oncall", Key: `{}:{alertname="A", cluster="eu"}#critical`, Logged: true})
+		for range 2 {
+			s.start()
+			time.Sleep(2 * rawLook)
+			if r := s.report(); r.RawPages != 1 {
+				t.Errorf("the report has %d raw pages, want the one", r.RawPages)
+			}
+			s.stop()
+		}
+	})
+}

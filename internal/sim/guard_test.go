@@ -34,17 +34,22 @@ func (w *world) pageRaw(d *deed) {
 			w.raw = append(w.raw, p)
 			w.watch(rawKept)
 			if w.roll(4) == 0 {
-				return // the log takes nothing just then: the end is told past the core
+				return // the log takes nothing just then: see closeRaw
 			}
-			w.append(frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: a.Fingerprint, Receiver: receiver}})
-			logged := *p
-			logged.logged = true
-			w.keepRaw(len(w.raw)-1, &logged)
-			w.tally.raw++
-			w.watch(bypassStored)
+			w.noteRaw(len(w.raw) - 1)
 		}
 		return
 	}
+}
+
+// noteRaw has the log know of a page.
+func (w *world) noteRaw(i int) {
+	p := *w.raw[i]
+	w.append(frame.Event{Kind: frame.Bypass, Bypass: &frame.Bypassed{Fingerprint: p.a.Fingerprint, Receiver: p.receiver}})
+	w.tally.raw++
+	w.watch(bypassStored)
+	p.logged = true
+	w.keepRaw(i, &p)
 }
 
 // undecided reports whether an alert fires as far as its sender has said, and is
@@ -90,12 +95,19 @@ func (w *world) sendRaw(p *rawPage) (taken bool) {
 	return taken
 }
 
-// closeRaw looks after the ends of raw pages. The core tells those of alerts that
+// closeRaw looks after the ends of raw pages, and has the log know of those that
+// it does not know of. The core tells those of alerts that
 // it knows; the others are told from here, when their senders say so.
 func (w *world) closeRaw() {
 	l := w.life
 	if len(l.outputs) > 0 || l.next <= uint64(len(w.log)) {
 		return // a core that is behind may have paged under the key
+	}
+	for i := range w.raw {
+		if !w.raw[i].done && !w.raw[i].logged {
+			w.noteRaw(i)
+			return // the core has to hear of it first
+		}
 	}
 	for i, p := range w.raw {
 		if p.done {

@@ -47,10 +47,9 @@ func (w *world) examine(s stage) {
 	w.oneEach(open)
 	if s == allOver {
 		for _, inc := range open {
-			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.logged && p.sent == inc.last }) {
+			if inc.number == 0 && !slices.ContainsFunc(w.raw, func(p *rawPage) bool { return p.sent == inc.last }) {
 				// A known limit: the process died between the provider's answer and
-				// the file; or the log does not know of the page, and the core, which
-				// had a page of its own under the key, did not get to send it.
+				// the file.
 				w.tally.orphans++
 				continue
 			}
@@ -529,12 +528,12 @@ func (w *world) unconfirmed(n *correlate.Notification) {
 	}
 }
 
-// unheardBy holds that what the log knows a provider to have is not sent to it
-// again.
-func (w *world) unheardBy(n *correlate.Notification, provider int) {
+// unanswered holds the same of what the log knows a provider to have taken.
+func (w *world) unanswered(n *correlate.Notification, provider int) {
 	for i := range w.heard {
-		if r := w.heard[i].ev.Receipt; r != nil && r.Outcome == correlate.Accepted && r.Incident == n.Incident && r.Revision == n.Revision && r.Receiver == n.Receiver && r.Integration == providers[provider].name {
-			panic(oracle("%s is sent to %s again, message %d of the log says that it was taken", n.ID(), r.Integration, w.heard[i].seq))
+		r := w.heard[i].ev.Receipt
+		if r != nil && r.Outcome == correlate.Accepted && r.Incident == n.Incident && r.Revision == n.Revision && r.Receiver == n.Receiver && r.Integration == providers[provider].name {
+			panic(oracle("%s is sent to %s again, message %d of the log says that it has taken it", n.ID(), r.Integration, w.heard[i].seq))
 		}
 	}
 }

@@ -86,31 +86,30 @@ type item struct {
 }
 
 // handOn queues a notification for each provider that it concerns and that has
-// not got it.
+// not answered.
 func (w *world) handOn(d *engine.Delivery) {
 	n, again := d.Notification, d.Again
 	var to []int
-	spared := 0
 	for _, p := range behind[n.Receiver] {
 		switch {
 		case n.Class&providers[p].class == 0:
-		case d.HeardBy(n.Receiver, providers[p].name):
-			spared++
+		case answered(d, p):
+			w.tally.passedOver++
 		default:
-			w.unheardBy(n, p)
+			w.unanswered(n, p)
 			to = append(to, p)
 		}
 	}
 	left := len(to)
-	w.tally.spared += spared
-	switch {
-	case left == 0 && spared == 0:
-		panic(oracle("%s for %s concerns nobody", n.ID(), n.Receiver))
-	case left == 0:
+	if left == 0 && len(d.Answered) > 0 {
 		w.receipt(correlate.Receipt{
 			Incident: n.Incident, Revision: n.Revision, Kind: n.Kind, Receiver: n.Receiver,
-			Integration: d.Heard[0].Integration, Outcome: correlate.Skipped, Last: true, At: w.wall(),
+			Integration: d.Answered[0].Integration, Outcome: correlate.Skipped, Last: true, At: w.wall(),
 		})
+		return
+	}
+	if left == 0 {
+		panic(oracle("%s for %s concerns nobody", n.ID(), n.Receiver))
 	}
 	for _, p := range to {
 		ln := w.lane(p, n.GroupKey)
@@ -124,6 +123,15 @@ func (w *world) handOn(d *engine.Delivery) {
 			w.attempt(ln) // before the next one is handed on
 		}
 	}
+}
+
+func answered(d *engine.Delivery, provider int) bool {
+	for i := range d.Answered {
+		if a := &d.Answered[i]; a.Receiver == d.Receiver && a.Integration == providers[provider].name {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) lane(p int, group string) *lane {

@@ -61,7 +61,7 @@ func pods(t *testing.T, s *Stream) (out []string, frames int) {
 		}
 		counter, err := d.Decode(m.Data, func(ev *frame.Event) error {
 			for i := range ev.Alerts {
-				out = append(out, ev.Alerts[i].Labels.Get("pod"))
+				out = append(out, strings.Clone(ev.Alerts[i].Labels.Get("pod")))
 			}
 			return nil
 		})

@@ -42,6 +42,7 @@ type writer struct {
 	segments [][]byte
 	answers  []chan answer
 	frame    []byte
+	packer   frame.Packer
 }
 
 type request struct {
@@ -184,7 +185,7 @@ func (w *writer) store() (uint64, error) {
 			return 0, fmt.Errorf("whether the last one was stored is not known: %w", err)
 		}
 	}
-	w.frame = frame.Append(w.frame[:0], w.counter, w.segments...)
+	w.frame = w.packer.Append(w.frame[:0], w.counter, w.segments...)
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
 		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
 	if err == nil {

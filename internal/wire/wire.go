@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 )
 
 // ErrCorrupt is what every error of a Reader wraps.
@@ -60,9 +61,14 @@ type Reader struct {
 // NewReader reads b.
 func NewReader(b []byte) *Reader { return &Reader{b: b} }
 
-// NewTextReader reads b, most of which is strings that stay in use: they share
-// one copy of it.
-func NewTextReader(b []byte) *Reader { return &Reader{b: b, text: string(b)} }
+// NewTextReader reads b, most of which is strings: they are cut from it, and are
+// valid as long as nobody writes to it.
+func NewTextReader(b []byte) *Reader {
+	if len(b) == 0 {
+		return &Reader{}
+	}
+	return &Reader{b: b, text: unsafe.String(&b[0], len(b))}
+}
 
 // Part reads a length and returns a Reader of as many bytes. It shares nothing
 // with r but the bytes.

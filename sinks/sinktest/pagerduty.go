@@ -102,13 +102,6 @@ func (p *PagerDuty) Events() []Event {
 	return slices.Clone(p.events)
 }
 
-// EventsAfter lists those accepted after the first n.
-func (p *PagerDuty) EventsAfter(n int) []Event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.events[n:])
-}
-
 // Incidents lists all incidents, oldest first.
 func (p *PagerDuty) Incidents() []Incident {
 	p.mu.Lock()

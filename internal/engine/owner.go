@@ -363,10 +363,13 @@ func (r *Redelivery) delivered(n *correlate.Notification) {
 }
 
 // answers lists who must not hear the notification at i of those held back: who
-// has got it or a newer one.
+// has got it, or a newer one that has room for the names in it. An older one with
+// such a name was sent before; where there is no receipt it was refused, and may
+// not have come to the fallback.
 func (r *Redelivery) answers(i int) (out []sinks.Answer) {
 	for j := i; j < len(r.held); j++ {
-		if n := &r.held[j]; n.Incident == r.held[i].Incident {
+		n := &r.held[j]
+		if n.Incident == r.held[i].Incident && (j == i || !sinks.Outlasts(&r.held[i].Notification, &n.Notification)) {
 			out = append(out, r.answered[notificationID{n.Incident, n.Revision}]...)
 		}
 	}

@@ -181,3 +181,27 @@ func TestAnswersOutliveALife(t *testing.T) {
 		t.Errorf("nothing waits, and %v is remembered", s.answered)
 	}
 }
+
+// TestRefusedNameIsSentAgain: a page that was refused, and had not come to the
+// fallback, was not sent again to whom had taken the update after it, although
+// that had no room for the critical that it named.
+func TestRefusedNameIsSentAgain(t *testing.T) {
+	ls := alert.Labels{{Name: "alertname", Value: "A"}, {Name: "severity", Value: "critical"}}
+	named := correlate.Member{Labels: ls, Fingerprint: ls.Fingerprint(), New: true}
+	f := func(want int, newer ...correlate.Member) {
+		t.Helper()
+		r := Redelivery{
+			inherited: 1, undelivered: map[notificationID]uint64{{1, 1}: 9, {1, 2}: 9},
+			answered: answers{{1, 2}: {{Receiver: "oncall", Integration: "a[0]"}}},
+		}
+		out := r.Take(1, &frame.Commit{Input: 9, Outputs: []correlate.Notification{
+			{Incident: 1, Revision: 1, Kind: correlate.Page, Class: correlate.WantsResolved, Alerts: []correlate.Member{named}},
+			{Incident: 1, Revision: 2, Kind: correlate.Update, Class: correlate.WantsResolved, Alerts: newer, Omitted: 1},
+		}})
+		if len(out) != 2 || len(out[0].Answered) != want || len(out[1].Answered) != 1 {
+			t.Errorf("delivered %+v, want %d that must not get the page", out, want)
+		}
+	}
+	f(0)
+	f(1, named)
+}

@@ -36,8 +36,10 @@ func newNaming() *naming {
 	return &naming{pods: map[string]map[string]bool{}, to: map[string]map[string]bool{}, routed: map[string]string{}, storms: map[string]bool{}, among: map[string]bool{}}
 }
 
-// follow reads the events that came since. The caller holds n.mu.
-func (n *naming) follow(events []sinktest.Event) {
+// follow reads the events that came since. The caller holds n.mu, and has held
+// it since before: a list that is older than what another has read is too short.
+func (n *naming) follow(pd *pager) {
+	events := pd.Events()
 	for _, e := range events[n.read:] {
 		if n.pods[e.Key] == nil {
 			n.pods[e.Key] = map[string]bool{}
@@ -67,10 +69,10 @@ func (n *naming) follow(events []sinktest.Event) {
 
 // openFor reports whether an incident is open that has named one of the alerts.
 func (k *k9) openFor(alerts []postable) bool {
-	events, open := k.pd.Events(), k.pd.Open()
 	k.names.mu.Lock()
 	defer k.names.mu.Unlock()
-	k.names.follow(events)
+	open := k.pd.Open()
+	k.names.follow(k.pd)
 	return slices.ContainsFunc(open, func(i sinktest.Incident) bool {
 		return slices.ContainsFunc(alerts, func(p postable) bool { return k.names.pods[i.Key][p.Labels["pod"]] })
 	})
@@ -92,10 +94,10 @@ func (k *k9) stands() error {
 			}
 		}
 	}
-	events, open := k.pd.Events(), k.pd.Open()
 	k.names.mu.Lock()
 	defer k.names.mu.Unlock()
-	k.names.follow(events)
+	open := k.pd.Open()
+	k.names.follow(k.pd)
 	for _, i := range open {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(k.names.pods[i.Key])), func(pod string) bool { return firing[pod] != "" }) {
 			return fmt.Errorf("incident %s is open, and nothing that it has named fires: %s", i.Key, i.Summary)
@@ -130,7 +132,7 @@ func (k *k9) judgeStorm() {
 	events := k.pd.Events()
 	k.heard = len(events)
 	k.names.mu.Lock()
-	k.names.follow(events)
+	k.names.follow(k.pd)
 	named := map[string]bool{}
 	for _, h := range k.crew {
 		for pod, p := range h.acked { // order: a set

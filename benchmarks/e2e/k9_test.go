@@ -269,6 +269,9 @@ func (k *k9) settle(what string) {
 	deadline := time.After(recovery - time.Since(k.started))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
+	// What comes next has its own time, also after a failure: the resolves would
+	// have none, and stand open for no other reason.
+	defer func() { k.started = time.Now() }()
 	for k.matches() != nil {
 		select {
 		case <-poll.C:
@@ -279,7 +282,6 @@ func (k *k9) settle(what string) {
 		}
 	}
 	k.settled = max(k.settled, time.Since(began))
-	k.started = time.Now() // from here on the resolves have their own time
 }
 
 // matches reports what the pager shows otherwise than it should.

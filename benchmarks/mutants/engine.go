@@ -82,6 +82,11 @@ var ofTheEngine = []mutant{
 		pkg:  "internal/node", tests: "TestCrashWritesNothingTwiceWhileThePagerHangs",
 	},
 	{
+		name: "answer-to-a-newer-one-without-the-name", breaks: "a critical that was refused, and has not come to the fallback, is sent again",
+		edit: edit{"internal/engine/owner.go", `(j == i || !sinks.Outlasts(&r.held[i].Notification, &n.Notification))`, `(j == i || !sinks.Outlasts(&n.Notification, &n.Notification))`},
+		pkg:  "internal/engine", tests: "TestRefusedNameIsSentAgain",
+	},
+	{
 		name: "snapshot-without-the-answers", breaks: "what a snapshot leaves out is known all the same",
 		edit: edit{"internal/engine/snapshot.go", `if len(s.answered) > 0 {`, `if len(s.answered) < 0 {`},
 		pkg:  "internal/engine", tests: "TestAnswersOutliveALife",

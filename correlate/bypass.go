@@ -1,6 +1,8 @@
 package correlate
 
 import (
+	"slices"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/alert"
@@ -143,10 +145,5 @@ func (c *Core) Stands(receiver, key string, f alert.Fingerprint) (stands, member
 }
 
 func (g *group) pagedUnder(key string) bool {
-	for _, k := range g.keys() {
-		if k == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(g.keys(), key)
 }

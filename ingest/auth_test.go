@@ -93,13 +93,14 @@ func bodyFor(path string) []byte {
 // TestRefusalsAreAllAlike: nothing in an answer tells which sources there are,
 // which credentials they have, or what was wrong.
 func TestRefusalsAreAllAlike(t *testing.T) {
-	config := "sources:\n  prometheus: {tokens: [{token: t}]}\n"
+	var config strings.Builder
+	config.WriteString("sources:\n  prometheus: {tokens: [{token: t}]}\n")
 	for _, source := range Sources() {
 		if source.Name != "prometheus" {
-			config += "  " + source.Name + ": {closed: true}\n"
+			config.WriteString("  " + source.Name + ": {closed: true}\n")
 		}
 	}
-	b := newBench(t, config)
+	b := newBench(t, config.String())
 	want := b.post("/ingest/prometheus", nil)
 	f := func(path string, header ...string) {
 		t.Helper()

@@ -109,11 +109,12 @@ func (e *Emitter) complain(offset int, m alert.Mark, reason string, where ...str
 const maxPointerKeyBytes = 64
 
 func (e *Emitter) pointerTo(where ...string) string {
-	p := e.cur.list + "/" + strconv.Itoa(e.cur.index)
+	var p strings.Builder
+	p.WriteString(e.cur.list + "/" + strconv.Itoa(e.cur.index))
 	for _, w := range where {
-		p += pointerStep(w)
+		p.WriteString(pointerStep(w))
 	}
-	return p
+	return p.String()
 }
 
 // pointerStep is the part of a JSON pointer for a member of that name.

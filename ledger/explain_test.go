@@ -63,7 +63,7 @@ func TestGoldenExplanations(t *testing.T) {
 
 	// One alert that went through everything.
 	var all []correlate.Row
-	for d := correlate.NoDisposition; d < correlate.NumDispositions; d++ {
+	for d := range correlate.NumDispositions {
 		r := move(time.Duration(d)*time.Minute, 1, 0, correlate.Pending, d, alert.Warning)
 		r.Until, r.Cause, r.Incident = at(time.Hour), "the-cause\n", 7
 		all = append(all, r)

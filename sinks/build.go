@@ -195,8 +195,7 @@ func (b *builder) wrap(receiver string, field, index int, conf reflect.Value, se
 func clone(conf reflect.Value) reflect.Value {
 	c := reflect.New(conf.Type().Elem())
 	c.Elem().Set(conf.Elem())
-	for i := range c.Elem().NumField() {
-		f := c.Elem().Field(i)
+	for _, f := range c.Elem().Fields() {
 		switch {
 		case f.Kind() == reflect.Map && !f.IsNil():
 			m := reflect.MakeMapWithSize(f.Type(), f.Len())

@@ -194,7 +194,7 @@ func TestRetries(t *testing.T) {
 		d := newDesk(t)
 		d.Set(Receivers{"oncall": {d.sink("a[0]", func(context.Context, *Message) error {
 			if time.Since(d.start) < 2*time.Minute {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return nil
 		})}})
@@ -213,7 +213,7 @@ func TestRetries(t *testing.T) {
 		accepted := map[uint64][]string{}
 		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
 			if time.Since(d.start) < outage {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -318,7 +318,7 @@ func TestOrder(t *testing.T) {
 		d := newDesk(t)
 		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
 			if m.Key == "g1" {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return nil
 		})}})
@@ -330,7 +330,7 @@ func TestOrder(t *testing.T) {
 		d := newDesk(t)
 		d.Set(Receivers{"oncall": {d.sink("a[0]", func(context.Context, *Message) error {
 			if time.Since(d.start) < 500*time.Millisecond {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return nil
 		})}})
@@ -344,7 +344,7 @@ func TestOrder(t *testing.T) {
 		d := newDesk(t)
 		d.Set(Receivers{"oncall": {d.sink("a[0]", func(_ context.Context, m *Message) error {
 			if m.Notification.Kind == correlate.Page {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return nil
 		})}})
@@ -418,7 +418,7 @@ func TestKeyed(t *testing.T) {
 		d.Set(Receivers{"oncall": {keyed(d, func(_ context.Context, m *Message) error {
 			if m.Key == "g#2" && broken {
 				broken = false
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return nil
 		})}})

@@ -295,7 +295,7 @@ func noSecret(t *testing.T, what string, err error) {
 		seen = append(seen, string(b))
 	}
 	for _, s := range seen {
-		if i := strings.Index(s, "hush"); i >= 0 {
+		if found := strings.Contains(s, "hush"); found {
 			t.Errorf("%s: a secret in %q", what, s)
 			return
 		}

@@ -23,8 +23,7 @@ func TestSettingsComeBack(t *testing.T) {
 			cfg := load(t, "route: {receiver: oncall}\nreceivers:\n- name: oncall\n  "+strings.NewReplacer("URL", "http://"+p.plain.Listener.Addr().String(), "HOST", p.plain.Listener.Addr().String()).Replace(conf))
 			v := reflect.ValueOf(&cfg.Receivers[0]).Elem()
 			entries := 0
-			for field := range v.NumField() {
-				list := v.Field(field)
+			for _, list := range v.Fields() {
 				if list.Kind() != reflect.Slice {
 					continue
 				}

@@ -134,6 +134,8 @@ func (m *figures) sees(op stage.Op) error {
 }
 
 // sink keeps what planted allocates from being optimized away.
+//
+//lint:ignore U1000 it is written only
 var sink *time.Time
 
 // planted is op with its work done three times over and one allocation more.

@@ -209,6 +209,8 @@ func (m *figures) heap() error {
 }
 
 // sinkAlert keeps what making an alert allocates from being optimized away.
+//
+//lint:ignore U1000 it is written only
 var sinkAlert alert.Alert
 
 // heapNow is how much is in use, and how many allocations there have been.

@@ -171,11 +171,12 @@ func print(out io.Writer, rs *results) {
 		width = max(width, len(name))
 	}
 	row := func(name string, cell func(unit string) string) {
-		line := fmt.Sprintf("%-*s", width, name)
+		var line strings.Builder
+		fmt.Fprintf(&line, "%-*s", width, name)
 		for _, unit := range units {
-			line += fmt.Sprintf("  %*s", max(len(unit), 8), cell(unit))
+			fmt.Fprintf(&line, "  %*s", max(len(unit), 8), cell(unit))
 		}
-		fmt.Fprintln(out, strings.TrimRight(line, " "))
+		fmt.Fprintln(out, strings.TrimRight(line.String(), " "))
 	}
 	row("stage", func(unit string) string { return unit })
 	for _, name := range rs.names {

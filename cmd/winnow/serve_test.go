@@ -24,11 +24,12 @@ const route = "route: {receiver: r}\nreceivers: [{name: r}]\n"
 
 // closedConfig lets nobody do anything without a token.
 func closedConfig() string {
-	text := route + "winnow:\n  access: {tokens: [{name: ops, role: admin, token: ops}]}\n  ingest:\n    sources:\n"
+	var text strings.Builder
+	text.WriteString(route + "winnow:\n  access: {tokens: [{name: ops, role: admin, token: ops}]}\n  ingest:\n    sources:\n")
 	for _, s := range ingest.Sources() {
-		text += "      " + s.Name + ": {tokens: [{token: " + s.Name + "}]}\n"
+		text.WriteString("      " + s.Name + ": {tokens: [{token: " + s.Name + "}]}\n")
 	}
-	return text
+	return text.String()
 }
 
 func writeFile(t *testing.T, name, text string) string {

@@ -300,9 +300,10 @@ func TestPrepare(t *testing.T) {
 	f(pki.webConfig("client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem", ""), "{}", `sources: {alertmanager: {client_sans: [x]}}`, "", "ok")
 	f("basic_auth_users: {ada: plain}", "{}", "{}", "", `access: web configuration DIR/web.yml: basic_auth_users: the password of "ada" is no bcrypt hash: make one with htpasswd -nBC 10 ""`)
 
-	closed := "sources:\n"
+	var closed strings.Builder
+	closed.WriteString("sources:\n")
 	for _, s := range ingest.Sources() {
-		closed += "  " + s.Name + ": {closed: true}\n"
+		closed.WriteString("  " + s.Name + ": {closed: true}\n")
 	}
 	names := strings.Join((&ingest.Config{}).Open(), ", ")
 	const (
@@ -312,9 +313,9 @@ func TestPrepare(t *testing.T) {
 	theirs := "whoever reaches it may send alerts as " + names + ": give these sources credentials under winnow.ingest.sources, or closed: true"
 	f("", "{}", "{}", ":9099", "access: :9099 can be reached from other machines, and "+theirs+"; "+mine+instead)
 	f(withUser, "{}", "{}", ":9099", "access: :9099 can be reached from other machines, and "+theirs+instead)
-	f("", "{}", closed, ":9099", "access: :9099 can be reached from other machines, and "+mine+instead)
-	f("", `tokens: [{name: x, role: viewer, token: x}]`, closed, ":9099", "ok")
-	f(withUser, "{}", strings.Replace(closed, "alertmanager: {closed: true}", "alertmanager: {tokens: [{token: x}]}", 1), ":9099", "ok")
+	f("", "{}", closed.String(), ":9099", "access: :9099 can be reached from other machines, and "+mine+instead)
+	f("", `tokens: [{name: x, role: viewer, token: x}]`, closed.String(), ":9099", "ok")
+	f(withUser, "{}", strings.Replace(closed.String(), "alertmanager: {closed: true}", "alertmanager: {tokens: [{token: x}]}", 1), ":9099", "ok")
 }
 
 // TestReload: what was opened at the start stays as closed as it was.

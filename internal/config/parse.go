@@ -139,6 +139,7 @@ func loadAlertmanager(text string) (c *amconfig.Config, err error) {
 
 func recoverAs(err *error) {
 	if p := recover(); p != nil {
+		//lint:ignore ST1005 it begins with a name
 		*err = fmt.Errorf("Alertmanager's loader failed on this: %v", p)
 	}
 }

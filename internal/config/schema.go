@@ -77,8 +77,7 @@ func (s shapes) of(t reflect.Type) *shape {
 }
 
 func (sh *shape) addFields(t reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		key, inline := fieldKey(f)
 		switch {
 		case key == "":
@@ -111,8 +110,8 @@ func fieldKey(f reflect.StructField) (key string, inline bool) {
 }
 
 func tagged(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if _, ok := t.Field(i).Tag.Lookup("yaml"); ok {
+	for field := range t.Fields() {
+		if _, ok := field.Tag.Lookup("yaml"); ok {
 			return true
 		}
 	}

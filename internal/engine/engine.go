@@ -110,9 +110,8 @@ type Engine struct {
 	// unwritten is what writeReceipts left when it was stopped.
 	unwritten []frame.Event
 
-	ready    chan struct{}
-	done     chan struct{} // closed when Run has returned
-	stopping atomic.Bool
+	ready chan struct{}
+	done  chan struct{} // closed when Run has returned
 
 	witness *witness // nil without a folder for it
 	lost    []span   // messages that the log does not hold

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -181,9 +182,7 @@ func damage(rng *rand.Rand, im image) (bent image, name string, truncated bool) 
 		name = names[len(names)-1] // the newest
 	}
 	bent = image{}
-	for k, v := range im {
-		bent[k] = v
-	}
+	maps.Copy(bent, im)
 	b := bytes.Clone(im[name])
 	if truncated = rng.IntN(4) == 0; truncated {
 		b = b[:rng.IntN(len(b))]

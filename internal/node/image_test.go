@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -197,6 +196,3 @@ func (s *site) otherKeys() int {
 	}
 	return n
 }
-
-// same reports whether two images hold the same.
-func (im image) same(other image) bool { return maps.EqualFunc(im, other, bytes.Equal) }

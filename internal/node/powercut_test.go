@@ -18,10 +18,10 @@ import (
 
 // cuts are the figures of TestPowerCut.
 type cuts struct {
-	mu                                                     sync.Mutex
-	cuts, torn, newBlocks, old, empty, short, zero, absent int
-	lost, unheard, phantoms, keys, open, faults, boots     int
-	acked                                                  uint64
+	mu                                          sync.Mutex
+	cuts, torn, old, empty, short, zero, absent int
+	lost, unheard, phantoms, keys, open, faults int
+	acked                                       uint64
 }
 
 func (c *cuts) add(n *int) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
@@ -74,8 +75,6 @@ func (w *world) numbered(e frame.Event) frame.Event {
 		w.tally.inFull++
 	}
 	// It is durable when the next request comes, or this life is over.
-	for text, number := range learnt { // order: a map from a map
-		d.numbers[text] = number
-	}
+	maps.Copy(d.numbers, learnt)
 	return out
 }

@@ -36,8 +36,8 @@ func (d *disk) open() *Stream {
 
 // fill puts a device in the way that fails as a disk does, and appends until a
 // block of the log would be written there. It returns how many messages the log
-// holds, how the append that failed was answered, and what takes the device away.
-func (d *disk) fill(s *Stream, device string) (held int, failed error, mended func()) {
+// holds, what takes the device away, and how the append that failed was answered.
+func (d *disk) fill(s *Stream, device string) (held int, mended func(), failed error) {
 	d.t.Helper()
 	if _, err := os.Stat(device); err != nil {
 		d.t.Skipf("no %s here to fail as a disk does: %v", device, err)
@@ -64,11 +64,11 @@ func (d *disk) fill(s *Stream, device string) (held int, failed error, mended fu
 		}
 		b.Alerts[0].Annotations = alert.Labels{{Name: "noise", Value: string(noise)}}
 		if err := s.Append(d.t.Context(), b); err != nil {
-			return held, err, mended
+			return held, mended, err
 		}
 	}
 	d.t.Fatal("the log never came to its second block")
-	return held, nil, mended
+	return held, mended, nil
 }
 
 func onDisk(t *testing.T, f func(t *testing.T, d *disk)) {
@@ -91,7 +91,7 @@ func TestGoesOnWhenThereIsRoomAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.free.Store(0)
-		held, failed, mended := d.fill(s, "/dev/full")
+		held, mended, failed := d.fill(s, "/dev/full")
 		if !errors.Is(failed, ingest.ErrUnavailable) {
 			t.Fatalf("an append that finds no room: %v", failed)
 		}

@@ -54,7 +54,8 @@ func (noLog) Append(context.Context, *ingest.Batch) error { return errors.New("t
 
 // guarded has a token for each role, and closes every source.
 func guarded() string {
-	text := `route: {receiver: r}
+	var text strings.Builder
+	text.WriteString(`route: {receiver: r}
 receivers: [{name: r}]
 winnow:
   access:
@@ -64,11 +65,11 @@ winnow:
       - {name: admin, role: admin, token: admin}
   ingest:
     sources:
-`
+`)
 	for _, s := range ingest.Sources() {
-		text += "      " + s.Name + ": {tokens: [{token: sender}]}\n"
+		text.WriteString("      " + s.Name + ": {tokens: [{token: sender}]}\n")
 	}
-	return text
+	return text.String()
 }
 
 func ask(s *Server, method, path, token string) *httptest.ResponseRecorder {

@@ -97,20 +97,7 @@ func BenchmarkPolicyNew(b *testing.B) {
 	alerts := universe.Alerts(nil, 0, fresh)
 	for _, s := range sizes {
 		b.Run(s.name, func(b *testing.B) {
-			l := newLineUnder(b, s.size)
-			b.ReportAllocs()
-			w := watch(b)
-			i := 0
-			for b.Loop() {
-				if i == fresh {
-					w.stop()
-					l, i = newLineUnder(b, s.size), 0
-					w.start()
-				}
-				l.Observe(&alerts[i])
-				i++
-			}
-			w.perAlert(1)
+			firsts(b, func() *stage.Line { return newLineUnder(b, s.size) }, alerts)
 		})
 	}
 }
@@ -121,18 +108,7 @@ func BenchmarkPolicyRepeat(b *testing.B) {
 	alerts := universe.Alerts(nil, 0, known)
 	for _, s := range sizes {
 		b.Run(s.name, func(b *testing.B) {
-			l := newLineUnder(b, s.size)
-			for i := range alerts {
-				l.Observe(&alerts[i])
-			}
-			b.ReportAllocs()
-			w := watch(b)
-			i := 0
-			for b.Loop() {
-				l.Observe(&alerts[i])
-				i = (i + 1) % known
-			}
-			w.perAlert(1)
+			repeats(b, newLineUnder(b, s.size), alerts)
 		})
 	}
 }

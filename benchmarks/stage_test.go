@@ -163,18 +163,44 @@ func BenchmarkRepeat(b *testing.B) {
 	})
 	b.Run("core+ledger", func(b *testing.B) {
 		l, alerts := newLine(b), universe.Alerts(nil, 0, live)
-		for i := range alerts {
-			l.Observe(&alerts[i])
-		}
-		b.ReportAllocs()
-		w := watch(b)
-		i := 0
-		for b.Loop() {
-			l.Observe(&alerts[i])
-			i = (i + 1) % live
-		}
-		w.perAlert(1)
+		repeats(b, l, alerts)
 	})
+}
+
+// repeats measures alerts that the line has seen once.
+func repeats(b *testing.B, l *stage.Line, alerts []alert.Alert) {
+	b.Helper()
+	for i := range alerts {
+		l.Observe(&alerts[i])
+	}
+	b.ReportAllocs()
+	w := watch(b)
+	i := 0
+	for b.Loop() {
+		l.Observe(&alerts[i])
+		i = (i + 1) % len(alerts)
+	}
+	w.perAlert(1)
+}
+
+// firsts measures alerts that the line has not seen; each len(alerts) of them
+// there is a new line.
+func firsts(b *testing.B, fresh func() *stage.Line, alerts []alert.Alert) {
+	b.Helper()
+	l := fresh()
+	b.ReportAllocs()
+	w := watch(b)
+	i := 0
+	for b.Loop() {
+		if i == len(alerts) {
+			w.stop()
+			l, i = fresh(), 0
+			w.start()
+		}
+		l.Observe(&alerts[i])
+		i++
+	}
+	w.perAlert(1)
 }
 
 func TestRepeatAllocatesNothing(t *testing.T) {
@@ -202,20 +228,7 @@ func TestRepeatAllocatesNothing(t *testing.T) {
 func BenchmarkNew(b *testing.B) {
 	const fresh = 20_000
 	alerts := universe.Alerts(nil, 0, fresh)
-	l := newLine(b)
-	b.ReportAllocs()
-	w := watch(b)
-	i := 0
-	for b.Loop() {
-		if i == fresh {
-			w.stop()
-			l, i = newLine(b), 0
-			w.start()
-		}
-		l.Observe(&alerts[i])
-		i++
-	}
-	w.perAlert(1)
+	firsts(b, func() *stage.Line { return newLine(b) }, alerts)
 }
 
 // BenchmarkMemory is the heap that a live alert takes, all of it: table, group,

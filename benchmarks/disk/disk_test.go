@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 const (
@@ -111,7 +113,7 @@ func TestFullDisk(t *testing.T) {
 	if lost := s.unheard(accepted[20:]); len(lost) > 0 {
 		t.Errorf("accepted on a full disk, and the pager does not know them: %v", lost)
 	}
-	s.eventually("people hear that the disk is full", func() error {
+	programs.Eventually(s.t, patience, "people hear that the disk is full", func() error {
 		if !s.told("disk_low") || !s.told("log_unavailable") {
 			return errors.New("not told")
 		}
@@ -121,7 +123,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	s.eventually("the log takes alerts again", func() error {
+	programs.Eventually(s.t, patience, "the log takes alerts again", func() error {
 		if code := s.post("After", "warning", ""); code != http.StatusOK {
 			return fmt.Errorf("answered %d", code)
 		}
@@ -134,7 +136,7 @@ func TestFullDisk(t *testing.T) {
 	for i := range criticals { // as senders do
 		post(fmt.Sprint("During", i))
 	}
-	s.eventually("every accepted critical is paged", func() error {
+	programs.Eventually(s.t, patience, "every accepted critical is paged", func() error {
 		if lost := s.unheard(accepted); len(lost) > 0 {
 			figures.lost = len(lost)
 			return fmt.Errorf("%v are not", lost)
@@ -198,7 +200,7 @@ func TestFailingDisk(t *testing.T) {
 	if err != nil || len(blocks) != 1 {
 		t.Fatalf("blocks of the log: %v %v", blocks, err)
 	}
-	trace := &output{}
+	trace := &programs.Output{}
 	strace := exec.Command("strace", "-f", "-p", fmt.Sprint(s.cmd.Process.Pid), "-P", blocks[0], "-e", "trace=pwrite64,fsync,fdatasync",
 		"-e", "inject=fsync,fdatasync:error=EIO")
 	strace.Stdout, strace.Stderr = trace, trace
@@ -206,7 +208,7 @@ func TestFailingDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { strace.Process.Kill(); strace.Wait() })
-	s.eventually("strace has attached", func() error {
+	programs.Eventually(s.t, patience, "strace has attached", func() error {
 		if out := trace.String(); strings.Contains(out, "attached") {
 			return nil
 		} else if strings.Contains(out, "not permitted") {
@@ -252,7 +254,7 @@ func TestFailingDisk(t *testing.T) {
 	}
 	strace.Process.Kill()
 	s.start() // a supervisor would
-	s.eventually("every critical accepted before is paged", func() error {
+	programs.Eventually(s.t, patience, "every critical accepted before is paged", func() error {
 		if lost := s.unheard(before); len(lost) > 0 {
 			return fmt.Errorf("%v are not", lost)
 		}

@@ -4,6 +4,7 @@ package disk
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
@@ -34,7 +36,7 @@ type site struct {
 	pager *sinktest.PagerDuty
 
 	cmd  *exec.Cmd
-	out  *output
+	out  *programs.Output
 	done chan struct{}
 	err  error
 	url  string
@@ -92,11 +94,9 @@ func (s *site) told(cause string) bool {
 	return s.causes[cause]
 }
 
-var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\d+)`)
-
 func (s *site) start() {
 	s.t.Helper()
-	s.out, s.done = &output{}, make(chan struct{})
+	s.out, s.done = &programs.Output{}, make(chan struct{})
 	out, done := s.out, s.done
 	s.cmd = exec.Command(s.bin, "serve", "--config.file", s.conf, "--storage.path", s.store, "--storage.max-bytes", fmt.Sprint(1<<30), "--web.listen-address", "127.0.0.1:0")
 	s.cmd.Stdout, s.cmd.Stderr = out, out
@@ -109,30 +109,22 @@ func (s *site) start() {
 		cmd.Process.Kill()
 		<-done
 		if s.t.Failed() {
-			s.t.Logf("winnow said:\n%s", out.tail())
+			s.t.Logf("winnow said:\n%s", out.Tail())
 		}
 	})
-	s.eventually("winnow is ready", func() error {
-		m := listening.FindStringSubmatch(out.String())
-		if m == nil {
+	programs.Eventually(s.t, patience, "winnow is ready", func() error {
+		address, ok := programs.Address(out.String())
+		if !ok {
 			return errors.New("it does not say where it listens")
 		}
-		s.url = "http://" + m[1]
+		s.url = "http://" + address
 		_, err := s.get("/-/ready")
 		return err
 	})
 }
 
 func (s *site) get(path string) (string, error) {
-	resp, err := http.Get(s.url + path)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", path, resp.Status, b)
-	}
+	b, err := programs.Get(context.Background(), s.url+path)
 	return string(b), err
 }
 
@@ -178,45 +170,4 @@ func (s *site) unheard(accepted []string) (out []string) {
 		}
 	}
 	return out
-}
-
-func (s *site) eventually(what string, f func() error) {
-	s.t.Helper()
-	deadline := time.After(patience)
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-deadline:
-			s.t.Fatalf("%s: not within %s: %v", what, patience, err)
-		}
-	}
-}
-
-// output keeps what a process writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func (o *output) tail() string {
-	s := o.String()
-	return s[max(0, len(s)-16<<10):]
 }

@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // TestAmtoolAddsAlerts adds an alert with amtool, which asks for the server's
@@ -20,7 +23,7 @@ func TestAmtoolAddsAlerts(t *testing.T) {
 	amtool := func(args ...string) {
 		t.Helper()
 		args = append([]string{"--alertmanager.url", "http://" + w.address, "alert", "add"}, args...)
-		if _, err := capture("", filepath.Join(dir, "amtool"), args...); err != nil {
+		if _, err := programs.Capture(context.Background(), "", filepath.Join(dir, "amtool"), args...); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // recorder stands between Alertmanager and Winnow and counts the alerts of each
@@ -201,7 +203,7 @@ func TestAlertmanagerToPager(t *testing.T) {
 // onsets waits until the model has seen n.
 func onsets(t testing.TB, m *model, n int) {
 	t.Helper()
-	eventually(t, patience, "all onsets have been delivered", func() error {
+	programs.Eventually(t, patience, "all onsets have been delivered", func() error {
 		if got := m.books().onsets; got != n {
 			return fmt.Errorf("%d of %d", got, n)
 		}
@@ -212,7 +214,7 @@ func onsets(t testing.TB, m *model, n int) {
 // ends waits until the model has seen n.
 func ends(t testing.TB, m *model, n int) {
 	t.Helper()
-	eventually(t, patience, "all ends have been delivered", func() error {
+	programs.Eventually(t, patience, "all ends have been delivered", func() error {
 		if got := m.books().dispositions["resolved"]; got != n {
 			return fmt.Errorf("%d of %d", got, n)
 		}
@@ -223,7 +225,7 @@ func ends(t testing.TB, m *model, n int) {
 // repeats waits until alerts have been sent again.
 func repeats(t testing.TB, m *model) {
 	t.Helper()
-	eventually(t, patience, "alerts are repeated", func() error {
+	programs.Eventually(t, patience, "alerts are repeated", func() error {
 		if b := m.books(); b.dispositions["repeat"] < b.onsets {
 			return fmt.Errorf("%d of %d", b.dispositions["repeat"], b.onsets)
 		}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // moment is a point of a story at which Winnow may be ended.
@@ -63,7 +65,7 @@ func (c *story) cut(now moment, action string) int {
 	}
 	c.waitFor(action, 1)
 	c.w.signal(c.t, c.signal)
-	eventually(c.t, patience, "PagerDuty has read what was sent to it", func() error {
+	programs.Eventually(c.t, patience, "PagerDuty has read what was sent to it", func() error {
 		if n := c.pd.conns.Load(); n > 0 {
 			return fmt.Errorf("%d connections are open", n)
 		}
@@ -107,7 +109,7 @@ func (c *story) play(alerts []postable) (pages, resolves int) {
 
 func (c *story) waitFor(action string, n int) {
 	c.t.Helper()
-	eventually(c.t, patience, "PagerDuty gets a "+action, func() error {
+	programs.Eventually(c.t, patience, "PagerDuty gets a "+action, func() error {
 		if got := c.pd.count(action); got < n {
 			return fmt.Errorf("%d of %d", got, n)
 		}
@@ -118,7 +120,7 @@ func (c *story) waitFor(action string, n int) {
 // receipts waits until the log knows of every notification.
 func (c *story) receipts() {
 	c.t.Helper()
-	eventually(c.t, patience, "the receipts of the pages are in the log", func() error {
+	programs.Eventually(c.t, patience, "the receipts of the pages are in the log", func() error {
 		r, err := c.w.report()
 		if want := c.m.books().pages; err == nil && r.Notifications < want {
 			return fmt.Errorf("%d of %d", r.Notifications, want)
@@ -233,7 +235,7 @@ func TestKilledOverAndOver(t *testing.T) {
 		t.Error("no request was under way when Winnow was killed")
 	}
 	c.pd.settled(t, c.m)
-	eventually(t, patience, "everybody has heard of everything", func() error {
+	programs.Eventually(t, patience, "everybody has heard of everything", func() error {
 		r, err := c.w.report()
 		if err == nil && r.Pending > 0 {
 			return fmt.Errorf("%d alerts wait", r.Pending)

@@ -216,7 +216,7 @@ func (k *k9) ended() {
 	out := k.w.out.String()
 	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "comes out elsewhere", "the log is damaged", "is missing from"} {
 		if strings.Contains(out, bad) {
-			k.t.Errorf("winnow said %q:\n%s", bad, k.w.out.tail())
+			k.t.Errorf("winnow said %q:\n%s", bad, k.w.out.Tail())
 		}
 	}
 	if err := k.file.follow(k.life.Load()); err != nil {
@@ -413,7 +413,7 @@ func (k *k9) orderly() {
 		k.stopped[k.life.Load()] = k.w.err == nil
 		if k.w.err != nil {
 			k.sum.unclean++
-			k.t.Errorf("winnow was asked to stop and ended with %v:\n%s", k.w.err, k.w.out.tail())
+			k.t.Errorf("winnow was asked to stop and ended with %v:\n%s", k.w.err, k.w.out.Tail())
 		}
 	case <-time.After(patience):
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // sightings are in which life of Winnow each message was seen last, and what
@@ -293,7 +296,7 @@ func (k *k9) overtaken(why string) bool {
 func (k *k9) explain(fingerprint string, asked int) (string, error) {
 	const people = 3
 	if asked < people {
-		return capture("", k.w.binary, "explain", fingerprint, "--server", "http://"+k.w.address)
+		return programs.Capture(context.Background(), "", k.w.binary, "explain", fingerprint, "--server", "http://"+k.w.address)
 	}
 	body, err := k.w.read("/api/v1/explain/" + fingerprint)
 	return string(body), err

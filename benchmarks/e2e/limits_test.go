@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // TestLimits floods Winnow with alerts that differ in every one, grouped so
@@ -245,7 +247,7 @@ func (f *flood) hear() {
 
 func (f *flood) books() {
 	var r report
-	eventually(f.t, patience, "the report is there", func() (err error) { r, err = f.w.report(); return err })
+	programs.Eventually(f.t, patience, "the report is there", func() (err error) { r, err = f.w.report(); return err })
 	if !r.Balanced || r.Swallowed != 0 || r.Onsets != f.alerts || r.Deliveries < f.alerts {
 		f.t.Errorf("the report: %+v; want %d deliveries and onsets, balanced, nothing swallowed", r, f.alerts)
 	}
@@ -277,7 +279,7 @@ func (f *flood) restarts() {
 		f.figure(end.name, int(time.Since(began).Milliseconds()), "ms")
 		began = time.Now()
 		f.w.launch()
-		eventually(f.t, readyWithin, "winnow is ready", func() error { return f.w.get("/-/ready", nil) })
+		programs.Eventually(f.t, readyWithin, "winnow is ready", func() error { return f.w.get("/-/ready", nil) })
 		f.figure("ready-after-"+end.name, int(time.Since(began).Milliseconds()), "ms")
 		live := int(f.w.metric("winnow_engine_live_alerts"))
 		if live != f.alerts {

@@ -132,25 +132,5 @@ func fromEnv(t testing.TB, name string, otherwise int) int {
 	return n
 }
 
-// eventually polls until f returns nil, and fails the test with what f said
-// last when that takes too long.
-func eventually(t testing.TB, within time.Duration, what string, f func() error) {
-	t.Helper()
-	deadline := time.After(within)
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %s: %v", what, within, err)
-		}
-	}
-}
-
 // patience is for what should take well under a second on an idle machine.
 const patience = 60 * time.Second

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // Prometheus repeats what fires at every interval and vouches for it for four,
@@ -139,7 +141,7 @@ func (p *prometheus) after(rounds int) {
 	p.mu.Lock()
 	until := p.rounds + rounds
 	p.mu.Unlock()
-	eventually(p.t, patience, "alerts are repeated", func() error {
+	programs.Eventually(p.t, patience, "alerts are repeated", func() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.rounds < until {

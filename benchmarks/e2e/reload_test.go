@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 const (
@@ -25,7 +27,7 @@ func (w *winnow) reloaded() {
 	if err := w.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		w.t.Fatal(err)
 	}
-	eventually(w.t, patience, "the new configuration is in force", func() error {
+	programs.Eventually(w.t, patience, "the new configuration is in force", func() error {
 		if w.metric(reloadTime) == before {
 			return fmt.Errorf("the last one that was good is that of %v", before)
 		}
@@ -51,7 +53,7 @@ func (w *winnow) postReload() (code int, answer string) {
 func (p *pager) heard(t testing.TB, what, groupKey string, actions ...string) {
 	t.Helper()
 	want := strings.Join(actions, " ")
-	eventually(t, patience, what, func() error {
+	programs.Eventually(t, patience, what, func() error {
 		var got []string
 		for _, e := range p.events(dedupKey(groupKey)) {
 			got = append(got, e.Action)
@@ -120,7 +122,7 @@ func TestReloadMidStory(t *testing.T) {
 	if err := w.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, patience, "the broken configuration is noticed", func() error {
+	programs.Eventually(t, patience, "the broken configuration is noticed", func() error {
 		if got := w.metric(reloadOK); got != 0 {
 			return fmt.Errorf("%s is %v", reloadOK, got)
 		}
@@ -154,7 +156,7 @@ func TestReloadMidStory(t *testing.T) {
 	if n := len(pd.Phantoms()) + len(other.Phantoms()); n > 0 {
 		t.Errorf("%d phantom incidents", n)
 	}
-	eventually(t, patience, "the books balance", func() error {
+	programs.Eventually(t, patience, "the books balance", func() error {
 		r, err := w.report()
 		if err == nil && (!r.Balanced || r.Pending != 0 || r.Swallowed != 0 || r.Deliveries != 8) {
 			return fmt.Errorf("%+v", r)

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // rig is a Winnow under load whose configuration is changed all the time.
@@ -201,7 +203,7 @@ func (r *rig) reload(signal bool) (verdict, string) {
 	before := r.status().Reload
 	r.must(r.w.cmd.Process.Signal(syscall.SIGHUP))
 	var after reloads
-	eventually(r.t, patience, "a signal reloads", func() error {
+	programs.Eventually(r.t, patience, "a signal reloads", func() error {
 		if after = r.status(); after.Reload == nil || before != nil && after.Reload.At.Equal(before.At) {
 			return fmt.Errorf("the status is as before")
 		}
@@ -241,7 +243,7 @@ func (r *rig) settle(name string, got verdict) {
 		r.unnoticed++
 		r.t.Errorf("%s: after a reload that was %s the status says %s %+v, in force must be %s", name, got, s.Hash, s.Reload, hash)
 	}
-	eventually(r.t, patience, "the self-alert is as it must be after "+name, func() error {
+	programs.Eventually(r.t, patience, "the self-alert is as it must be after "+name, func() error {
 		if r.hook.stands("reload_failed") != (got != good) {
 			return fmt.Errorf("raised is %v after a reload that was %s", r.hook.stands("reload_failed"), got)
 		}
@@ -329,7 +331,7 @@ func (r *rig) paged() (pages map[string]int, editions map[string]int) {
 // when it came or since.
 func (r *rig) caughtUp() {
 	r.t.Helper()
-	eventually(r.t, patience, "every probe is paged", func() error {
+	programs.Eventually(r.t, patience, "every probe is paged", func() error {
 		pages, editions := r.paged()
 		for name, edition := range r.probes {
 			if pages[name] == 0 {
@@ -464,7 +466,7 @@ func (r *rig) force() {
 	}
 	r.goods[r.next] = true
 	r.load.post(firing([]postable{probe("forced")}))
-	eventually(r.t, patience, "a critical goes to nobody, as was asked for", func() error {
+	programs.Eventually(r.t, patience, "a critical goes to nobody, as was asked for", func() error {
 		var b report
 		b, err := r.w.report()
 		if err == nil && b.Dispositions["below_page_threshold"] == 0 {

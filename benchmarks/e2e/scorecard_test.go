@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // TestScorecard puts the same faults to Winnow and to a real Alertmanager, with
@@ -29,7 +31,7 @@ func TestScorecard(t *testing.T) {
 	trials := fromEnv(t, "SCORECARD_TRIALS", 3)
 	made := 0
 	var table strings.Builder
-	fmt.Fprintf(&table, "| case | Winnow | Alertmanager %s |\n|---|---|---|\n", alertmanagerVersion)
+	fmt.Fprintf(&table, "| case | Winnow | Alertmanager %s |\n|---|---|---|\n", programs.AlertmanagerVersion)
 	rows := slices.Concat(crashRows, sinkRows, inputRows)
 	results := make([]map[string]*tried, len(rows))
 	t.Run("rows", func(t *testing.T) {

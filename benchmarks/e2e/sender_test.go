@@ -13,6 +13,8 @@ import (
 	"net/http/httptrace"
 	"testing"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // sender posts alerts to Winnow the way Prometheus does, and has the model count
@@ -120,7 +122,7 @@ func (s *sender) try(ps []postable) error {
 // send posts until it is accepted.
 func (s *sender) send(t testing.TB, ps []postable) {
 	t.Helper()
-	eventually(t, patience, "winnow accepts alerts", func() error { return s.try(ps) })
+	programs.Eventually(t, patience, "winnow accepts alerts", func() error { return s.try(ps) })
 }
 
 // at gives alerts a start and an end.

@@ -3,15 +3,16 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // server is a Winnow or an Alertmanager with its storage and configuration,
@@ -82,7 +83,7 @@ func (s *server) start() {
 
 func (s *server) ready() {
 	s.t.Helper()
-	eventually(s.t, patience, s.name+" is ready", func() error { return s.get("/-/ready", nil) })
+	programs.Eventually(s.t, patience, s.name+" is ready", func() error { return s.get("/-/ready", nil) })
 }
 
 func (s *server) url(path string) string { return "http://" + s.address + path }
@@ -97,16 +98,7 @@ func (s *server) get(path string, v any) error {
 }
 
 func (s *server) read(path string) ([]byte, error) {
-	resp, err := http.Get(s.url(path))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
-	}
-	return body, err
+	return programs.Get(context.Background(), s.url(path))
 }
 
 // memory is what the kernel says of the running process: its resident size now

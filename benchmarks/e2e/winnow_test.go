@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
@@ -59,7 +61,7 @@ type report struct {
 // report asks the running Winnow as people do, with the command.
 func (w *winnow) report() (report, error) {
 	var r report
-	out, err := capture("", w.binary, "report", "-o", "json", "--server", "http://"+w.address)
+	out, err := programs.Capture(context.Background(), "", w.binary, "report", "-o", "json", "--server", "http://"+w.address)
 	if err != nil {
 		return r, err
 	}
@@ -84,7 +86,7 @@ func (p *pager) accepted(again int) func() between {
 func (w *winnow) agrees(m *model, accepted func() between, spare int) report {
 	w.t.Helper()
 	var r report
-	eventually(w.t, patience, "the report agrees with the count", func() error {
+	programs.Eventually(w.t, patience, "the report agrees with the count", func() error {
 		var err error
 		if r, err = w.report(); err != nil {
 			return err
@@ -322,7 +324,7 @@ func (p *pager) matches(groups []modelGroup) error {
 // settled waits until the open incidents are those of the groups that fire.
 func (p *pager) settled(t testing.TB, m *model) {
 	t.Helper()
-	eventually(t, patience, "the open incidents are those of the groups that fire", func() error { return p.matches(m.paging()) })
+	programs.Eventually(t, patience, "the open incidents are those of the groups that fire", func() error { return p.matches(m.paging()) })
 }
 
 const firstNotification = "first notification"

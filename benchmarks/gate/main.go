@@ -19,8 +19,8 @@ import (
 	"os/signal"
 	"path/filepath"
 
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/benchmarks/stage"
-	"github.com/winnowhq/winnow/benchmarks/target"
 )
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 }
 
 func run(ctx context.Context, update, judgeCPU bool, why string) error {
-	root, err := target.Root(ctx)
+	root, err := programs.Root(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/benchmarks/shape"
-	"github.com/winnowhq/winnow/benchmarks/target"
 )
 
 // ordinary are the shapes that take minutes, not a quarter of an hour.
@@ -65,7 +65,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	r := report{Alertmanager: target.AlertmanagerVersion, Go: runtime.Version(), CPUs: runtime.NumCPU(), Began: time.Now().UTC().Format(time.RFC3339), LoadBefore: loadAverage()}
+	r := report{Alertmanager: programs.AlertmanagerVersion, Go: runtime.Version(), CPUs: runtime.NumCPU(), Began: time.Now().UTC().Format(time.RFC3339), LoadBefore: loadAverage()}
 	for _, sh := range shape.All() {
 		if sh.Peer == nil || !want.MatchString(sh.Name) {
 			continue
@@ -103,15 +103,15 @@ const runTimeout = 5 * time.Minute
 // build returns Winnow and its peer.
 func build(ctx context.Context, o *options, scratch string) ([2]shape.Subject, error) {
 	if o.binary == "" {
-		root, err := target.Root(ctx)
+		root, err := programs.Root(ctx)
 		if err != nil {
 			return [2]shape.Subject{}, err
 		}
-		if o.binary, err = target.BuildWinnow(ctx, root, scratch); err != nil {
+		if o.binary, err = programs.BuildWinnow(ctx, root, scratch); err != nil {
 			return [2]shape.Subject{}, err
 		}
 	}
-	alertmanager, err := target.BuildAlertmanager(ctx)
+	alertmanager, err := programs.BuildAlertmanager(ctx)
 	return [2]shape.Subject{shape.Winnow(o.binary), shape.Alertmanager(alertmanager)}, err
 }
 

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,8 +20,8 @@ import (
 	"strings"
 
 	"github.com/winnowhq/winnow/benchmarks/load"
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/benchmarks/shape"
-	"github.com/winnowhq/winnow/benchmarks/target"
 )
 
 func main() {
@@ -59,7 +58,7 @@ var loads = []struct {
 }
 
 func run(ctx context.Context, out, only string) error {
-	root, err := target.Root(ctx)
+	root, err := programs.Root(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,7 +70,7 @@ func run(ctx context.Context, out, only string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	binary, err := target.BuildProfiled(ctx, root, scratch)
+	binary, err := programs.BuildProfiled(ctx, root, scratch)
 	if err != nil {
 		return err
 	}
@@ -84,16 +83,16 @@ func run(ctx context.Context, out, only string) error {
 			return err
 		}
 		s := shape.Winnow(binary)
-		s.Env = []string{target.ProfilesEnv + "=" + address}
+		s.Env = []string{programs.ProfilesEnv + "=" + address}
 		l.in.During = func(ctx context.Context) (func() error, error) {
-			_, err := get(ctx, address, "/start")
+			_, err := programs.Get(ctx, "http://"+address+"/start")
 			return func() error {
-				profile, err := get(ctx, address, "/stop")
+				profile, err := programs.Get(ctx, "http://"+address+"/stop")
 				if err != nil {
 					return err
 				}
 				path := filepath.Join(out, l.name)
-				allocs, err := get(ctx, address, "/allocs")
+				allocs, err := programs.Get(ctx, "http://"+address+"/allocs")
 				if err == nil {
 					err = os.WriteFile(path+".allocs.pprof", allocs, 0o644)
 				}
@@ -150,21 +149,4 @@ func freeAddress() (string, error) {
 	}
 	defer l.Close()
 	return l.Addr().String(), nil
-}
-
-func get(ctx context.Context, address, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
-	}
-	return body, err
 }

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/winnowhq/winnow/benchmarks/programs"
 	"github.com/winnowhq/winnow/benchmarks/shape"
-	"github.com/winnowhq/winnow/benchmarks/target"
 )
 
 func main() {
@@ -51,11 +51,11 @@ func run(ctx context.Context, o *options) error {
 	}
 	defer os.RemoveAll(scratch)
 	if o.binary == "" && !o.list {
-		root, err := target.Root(ctx)
+		root, err := programs.Root(ctx)
 		if err != nil {
 			return err
 		}
-		if o.binary, err = target.BuildWinnow(ctx, root, scratch); err != nil {
+		if o.binary, err = programs.BuildWinnow(ctx, root, scratch); err != nil {
 			return err
 		}
 	}

@@ -12,9 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +22,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // Server is a running process that takes alerts.
@@ -65,8 +65,6 @@ type Command struct {
 	Inhibited string
 }
 
-var listening = regexp.MustCompile(`msg="Listening on".* address=(127\.0\.0\.1:\d+)`)
-
 // Start runs a command and waits until it says where it listens.
 func Start(ctx context.Context, c Command) (*Server, error) {
 	s := &Server{Name: c.Name, Address: c.Address, Dir: c.Dir, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{}),
@@ -84,11 +82,11 @@ func Start(ctx context.Context, c Command) (*Server, error) {
 	}()
 	err := s.eventually(ctx, startTimeout, "listen", func() error {
 		if s.Address == "" {
-			m := listening.FindStringSubmatch(s.out.String())
-			if m == nil {
+			address, ok := programs.Address(s.out.String())
+			if !ok {
 				return errors.New("it has not said where")
 			}
-			s.Address = m[1]
+			s.Address = address
 		}
 		return nil
 	})
@@ -103,7 +101,7 @@ func Start(ctx context.Context, c Command) (*Server, error) {
 // the start of the process.
 func (s *Server) Ready(ctx context.Context) (time.Duration, error) {
 	err := s.eventually(ctx, startTimeout, "be ready", func() error {
-		_, err := s.get(ctx, "/-/ready")
+		_, err := programs.Get(ctx, "http://"+s.Address+"/-/ready")
 		return err
 	})
 	return time.Since(s.started), err
@@ -130,26 +128,9 @@ func (s *Server) eventually(ctx context.Context, within time.Duration, what stri
 	}
 }
 
-func (s *Server) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s", path, resp.Status)
-	}
-	return body, err
-}
-
 // Get fetches a path of the server.
 func (s *Server) Get(ctx context.Context, path string) ([]byte, error) {
-	body, err := s.get(ctx, path)
+	body, err := programs.Get(ctx, "http://"+s.Address+path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}

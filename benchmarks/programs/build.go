@@ -1,4 +1,9 @@
-package target
+// Package programs builds the programs that are measured and tested, and reads
+// what a process says.
+//
+// It decides how each is built and where an Alertmanager of its own is kept. It
+// judges nothing of what a program does.
+package programs
 
 import (
 	"bytes"
@@ -19,7 +24,7 @@ const AlertmanagerVersion = "v0.34.2"
 
 // Root is the folder of the main module, of which dir is a part.
 func Root(ctx context.Context) (string, error) {
-	out, err := capture(ctx, "", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/winnowhq/winnow")
+	out, err := Capture(ctx, "", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/winnowhq/winnow")
 	return strings.TrimSpace(out), err
 }
 
@@ -27,7 +32,7 @@ func Root(ctx context.Context) (string, error) {
 func BuildWinnow(ctx context.Context, root, dir string, flags ...string) (string, error) {
 	path := filepath.Join(dir, "winnow")
 	args := append([]string{"build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
-	_, err := capture(ctx, root, "go", append(args, "./cmd/winnow")...)
+	_, err := Capture(ctx, root, "go", append(args, "./cmd/winnow")...)
 	return path, err
 }
 
@@ -56,7 +61,7 @@ func BuildProfiled(ctx context.Context, root, dir string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "winnow-profiled")
-	_, err = capture(ctx, root, "go", "build", "-buildvcs=false", "-overlay", overlay, "-o", path, "./cmd/winnow")
+	_, err = Capture(ctx, root, "go", "build", "-buildvcs=false", "-overlay", overlay, "-o", path, "./cmd/winnow")
 	return path, err
 }
 
@@ -87,7 +92,7 @@ func BuildAlertmanager(ctx context.Context) (string, error) {
 		return "", err
 	}
 	version := "-X github.com/prometheus/common/version.Version=" + strings.TrimPrefix(AlertmanagerVersion, "v")
-	if _, err := capture(ctx, src, "go", "build", "-buildvcs=false", "-ldflags", version, "-o", bin+"/", "./cmd/alertmanager", "./cmd/amtool"); err != nil {
+	if _, err := Capture(ctx, src, "go", "build", "-buildvcs=false", "-ldflags", version, "-o", bin+"/", "./cmd/alertmanager", "./cmd/amtool"); err != nil {
 		return "", err
 	}
 	if err := os.Rename(bin, dir); err != nil && !errors.Is(err, fs.ErrExist) { // another run was faster
@@ -98,7 +103,7 @@ func BuildAlertmanager(ctx context.Context) (string, error) {
 
 // unpackAlertmanager copies the module, with a page for a user interface.
 func unpackAlertmanager(ctx context.Context, src string) error {
-	out, err := capture(ctx, "", "go", "mod", "download", "-json", "github.com/prometheus/alertmanager@"+AlertmanagerVersion)
+	out, err := Capture(ctx, "", "go", "mod", "download", "-json", "github.com/prometheus/alertmanager@"+AlertmanagerVersion)
 	if err != nil {
 		return err
 	}
@@ -137,8 +142,8 @@ func copyTree(to, from string) error {
 	})
 }
 
-// capture runs a program in dir to its end and returns its standard output.
-func capture(ctx context.Context, dir, name string, args ...string) (string, error) {
+// Capture runs a program in dir to its end and returns its standard output.
+func Capture(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	var stdout, stderr bytes.Buffer

@@ -88,7 +88,7 @@ func (c *Core) claims(old retired, give func(string, *group)) (wanted []group, m
 		if c.alert(dedupe.Ref(ref)).first.group == nil {
 			continue
 		}
-		c.lsRoute = c.table.Labels(c.lsRoute[:0], dedupe.Ref(ref))
+		c.lsRoute = c.table.View(c.lsRoute[:0], dedupe.Ref(ref))
 		c.routes = c.policy.match(c.routes[:0], c.policy.root, c.lsRoute)
 		for _, r := range c.routes {
 			c.lsB = r.groupLabels(c.lsB[:0], c.lsRoute)

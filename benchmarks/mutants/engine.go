@@ -119,7 +119,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "snapshot-without-the-undelivered", breaks: "what a snapshot leaves out is delivered all the same",
-		edit: edit{"internal/engine/snapshot.go", `ids = append(ids, id)`, `_ = id`},
+		edit: edit{"internal/engine/snapshot.go", `maps.Keys(s.undelivered)`, `maps.Keys(map[notificationID]uint64{})`},
 		pkg:  "internal/sim", tests: "TestCrashPoints",
 	},
 	{

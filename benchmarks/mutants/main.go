@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/winnowhq/winnow/benchmarks/target"
+	"github.com/winnowhq/winnow/benchmarks/programs"
 )
 
 // fewest is how many planted bugs a whole run must hold: a list that has been
@@ -58,7 +58,7 @@ func run(ctx context.Context, only string, jobs int, limit time.Duration) error 
 	if len(picked) < least {
 		return fmt.Errorf("%d mutants, want %d at least", len(picked), least)
 	}
-	root, err := target.Root(ctx)
+	root, err := programs.Root(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/winnowhq/winnow/correlate"
@@ -37,11 +38,7 @@ func (s answers) clone() answers {
 }
 
 func (s answers) append(w *wire.Writer) {
-	ids := make([]notificationID, 0, len(s))
-	for id := range s {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, notificationID.compare)
+	ids := slices.SortedFunc(maps.Keys(s), notificationID.compare)
 	w.Uint(uint64(len(ids)))
 	for _, id := range ids {
 		w.Uint(id.incident)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,11 +99,7 @@ func (s *Shard) appendState(w *wire.Writer) error {
 	w.Uint(s.counter)
 	w.String(s.policy)
 	w.Bytes(policy)
-	ids := make([]notificationID, 0, len(s.undelivered))
-	for id := range s.undelivered {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, notificationID.compare)
+	ids := slices.SortedFunc(maps.Keys(s.undelivered), notificationID.compare)
 	w.Uint(uint64(len(ids)))
 	for _, id := range ids {
 		w.Uint(id.incident)

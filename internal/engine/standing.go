@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/winnowhq/winnow/correlate"
@@ -113,11 +114,7 @@ const (
 )
 
 func (s standing) append(w *wire.Writer) {
-	ids := make([]uint64, 0, len(s))
-	for id := range s {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids := slices.Sorted(maps.Keys(s))
 	w.Uint(uint64(len(ids)))
 	for _, id := range ids {
 		is := s[id]

@@ -85,29 +85,23 @@ func (n *Node) poisoned(m *stream.Message, broke error) {
 	}
 }
 
+const booksEvery = 30 * time.Second
+
 // watchBooks looks after what must always hold.
 func (n *Node) watchBooks(ctx context.Context) {
-	const every = 30 * time.Second
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	every(ctx, booksEvery, func() {
 		if err := n.stream.Health(); err != nil {
 			n.forward.fail(err)
 		}
 		balanced := true
-		queryCtx, cancel := context.WithTimeout(ctx, every)
+		queryCtx, cancel := context.WithTimeout(ctx, booksEvery)
 		err := n.engine.Query(queryCtx, func(s *engine.Shard) { balanced = s.Ledger.Totals().Balanced })
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			n.alarm.Raise(selfalert.CoreFailed, "it has not answered for "+every.String())
+			n.alarm.Raise(selfalert.CoreFailed, "it has not answered for "+booksEvery.String())
 		case !balanced:
 			n.steps.unbalanced.Store(true)
 			n.alarm.Raise(selfalert.BooksUnbalanced, "")
@@ -116,5 +110,5 @@ func (n *Node) watchBooks(ctx context.Context) {
 			n.alarm.Clear(selfalert.BooksUnbalanced)
 			n.alarm.Clear(selfalert.CoreFailed)
 		}
-	}
+	})
 }

@@ -44,16 +44,7 @@ func (n *Node) sweep(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		n.sweepOnce(ctx)
-	}
+	every(ctx, sweepEvery, func() { n.sweepOnce(ctx) })
 }
 
 func (n *Node) sweepOnce(ctx context.Context) {

@@ -96,15 +96,7 @@ func (s *steps) run(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	t := time.NewTicker(readEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			s.lag.wait()
-			return
-		case <-t.C:
-		}
+	every(ctx, readEvery, func() {
 		now := time.Now()
 		r := s.read(ctx, now)
 		step, ok := s.ladder.Read(now, r)
@@ -112,7 +104,8 @@ func (s *steps) run(ctx context.Context) {
 			s.take(step)
 		}
 		s.digests.look(ctx, now)
-	}
+	})
+	s.lag.wait()
 }
 
 // closeBefore ends in the books what an earlier life did not come back from.

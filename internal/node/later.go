@@ -134,25 +134,18 @@ func (l *later) flush(ctx context.Context) error {
 // run writes what could not be written, once the log takes something again, and
 // finds out whether it does.
 func (f *forward) run(ctx context.Context) {
-	t := time.NewTicker(laterEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	every(ctx, laterEvery, func() {
 		down := f.down.Load()
 		if !down && f.later.empty() {
-			continue
+			return
 		}
 		if down && f.later.empty() {
 			f.later.add(frame.Event{Kind: frame.Tick}) // changes nothing, and shows whether it is taken
 		}
 		if err := f.later.flush(ctx); err != nil {
 			f.node.log.Debug("the log still takes nothing", zap.Error(err))
-			continue
+			return
 		}
 		f.recovered()
-	}
+	})
 }

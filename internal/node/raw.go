@@ -313,34 +313,33 @@ func (r *rawPages) drop(p *rawPage) error {
 // closeRaw looks after the ends of raw pages: the core does where it knows the
 // alert, and what it never gets to know is closed from here.
 func (n *Node) closeRaw(ctx context.Context) {
-	t := time.NewTicker(rawLook)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	every(ctx, rawLook, func() {
 		for _, p := range n.raw.list() {
-			if p.Unnoted {
-				if _, err := n.stream.AppendEvents(ctx, bypassed(p.Fingerprint, p.Receiver)); err != nil {
-					continue // the core would not know of it
-				}
-				n.rawNoted(p.Fingerprint, p.Receiver, p.Key)
-			}
-			done, err := time.Since(p.At) >= rawStands, error(nil)
-			if p.Owed == 0 {
-				done, err = n.closePage(ctx, &p)
-			}
-			if err != nil {
-				n.log.Error("the end of a raw page could not be told", zap.String("receiver", p.Receiver), zap.Stringer("fingerprint", p.Fingerprint), zap.Error(err))
-			}
-			if done {
-				if err := n.raw.drop(&p); err != nil {
-					n.log.Error("the list of raw pages cannot be written", zap.Error(err))
-				}
-			}
+			n.tend(ctx, &p)
 		}
+	})
+}
+
+// tend has the log know of a page, and forgets it once its end is looked after.
+func (n *Node) tend(ctx context.Context, p *rawPage) {
+	if p.Unnoted {
+		if _, err := n.stream.AppendEvents(ctx, bypassed(p.Fingerprint, p.Receiver)); err != nil {
+			return // the core would not know of it
+		}
+		n.rawNoted(p.Fingerprint, p.Receiver, p.Key)
+	}
+	done, err := time.Since(p.At) >= rawStands, error(nil)
+	if p.Owed == 0 {
+		done, err = n.closePage(ctx, p)
+	}
+	if err != nil {
+		n.log.Error("the end of a raw page could not be told", zap.String("receiver", p.Receiver), zap.Stringer("fingerprint", p.Fingerprint), zap.Error(err))
+	}
+	if !done {
+		return
+	}
+	if err := n.raw.drop(p); err != nil {
+		n.log.Error("the list of raw pages cannot be written", zap.Error(err))
 	}
 }
 

@@ -248,7 +248,7 @@ func TestFullLogHandsCriticalsOn(t *testing.T) {
 		if !slices.Contains(s.node.alarm.Raised(), selfalert.LogUnavailable) {
 			t.Error("no self-alert says so")
 		}
-		if err := s.node.Stop(); err == nil {
+		if err := stopIdle(s.node); err == nil {
 			t.Log("the full log took the last words after all")
 		}
 	})
@@ -282,7 +282,7 @@ func TestFullLogHandsOnWhatItKnewByNumber(t *testing.T) {
 		if code := post("known", "critical"); code != http.StatusOK || len(s.pager.Events()) == before {
 			t.Errorf("answered %d, and the pager heard %d events", code, len(s.pager.Events())-before)
 		}
-		if err := s.node.Stop(); err == nil {
+		if err := stopIdle(s.node); err == nil {
 			t.Log("the full log took the last words after all")
 		}
 	})

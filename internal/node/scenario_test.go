@@ -234,15 +234,7 @@ func (s *scenario) rest(d time.Duration) {
 // stopper stops the present node; its words are lost, and it may well say so.
 func (s *scenario) stopper() func() {
 	n := s.node
-	return func() { bury(n) }
-}
-
-// bury waits until what is under way at this instant is through: a server that is
-// stopped sleeps with a lock held, and in a bubble no sleep ends while somebody
-// waits for a lock.
-func bury(n *Node) {
-	time.Sleep(time.Millisecond)
-	_ = n.Stop()
+	return func() { _ = stopIdle(n) }
 }
 
 // crashAt goes on with what the disk holds while the world stands still. The
@@ -291,7 +283,7 @@ func (s *scenario) begin() {
 			return nil
 		}, func() {
 			if n != nil {
-				bury(n)
+				_ = stopIdle(n)
 			}
 		})
 		if err != nil {
@@ -359,7 +351,7 @@ func (s *scenario) makeTrouble() {
 func (s *scenario) stopAndStart() {
 	s.disturbed()
 	old := s.node
-	time.Sleep(time.Millisecond) // see bury
+	time.Sleep(time.Millisecond) // as stopIdle does
 	err, _ := s.do(old.Stop, func() {})
 	if err != nil {
 		s.t.Errorf("seed %d: stop: %v", s.seed, err)
@@ -528,7 +520,7 @@ func (s *scenario) play() {
 	s.rest(90 * time.Second)
 	s.check()
 	s.plan, s.life.left = nil, 0
-	if err := s.node.Stop(); err != nil {
+	if err := stopIdle(s.node); err != nil {
 		s.t.Errorf("seed %d: the last stop: %v", s.seed, err)
 	}
 }

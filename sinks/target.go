@@ -147,7 +147,7 @@ func (t *target) head(q *queue) (*item, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(q.items) > 0 && q.items[0].quiet {
-		t.finish([]ending{{q.items[0], correlate.Skipped, nil}})
+		t.finish(q.items[0].ends(correlate.Skipped, nil))
 		q.drop()
 	}
 	if len(q.items) == 0 {

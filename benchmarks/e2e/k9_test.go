@@ -111,6 +111,7 @@ type k9sum struct {
 	overtaken                                int
 	storms, stormed                          int // keys of storms, and alerts that they named
 	repeatedPages                            int
+	noted                                    int // pages of which the log has a receipt
 	unpaged                                  int // incidents whose page the log has no receipt of: an update took its place, or its end did while its receipt was lost
 	receipts, needless                       int // receipts looked at, and those of what was sent again with one in the log
 }

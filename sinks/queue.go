@@ -18,6 +18,8 @@ type item struct {
 	attempts uint32
 	// page: it, or one whose place it took, is a page that nobody has got.
 	page bool
+	// instead is the revision of that page, if it took its place.
+	instead uint32
 	// owed is a page whose place it took, while nobody has got either: the page's
 	// receipt waits for it. If the process died between, the next life would know
 	// of an update only, which calls nobody.
@@ -69,7 +71,12 @@ func (it *item) supersede(old *item, out []ending) []ending {
 	it.fresh = old.fresh
 	it.unknown = it.unknown || old.unknown
 	it.again = it.again || old.again
-	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
+	if old.page && it.n.Kind == correlate.Update {
+		it.page, it.instead = true, max(it.instead, old.instead)
+		if old.n.Kind == correlate.Page {
+			it.instead = old.n.Revision
+		}
+	}
 	it.settleResolve()
 	left := old.ends(correlate.Superseded, nil)
 	page := slices.IndexFunc(left, func(e ending) bool { return e.it.n.Kind == correlate.Page })

@@ -286,7 +286,8 @@ func (k *k9) heardOf(named map[string]bool) {
 				continue
 			}
 			k.sum.lost++
-			k.t.Errorf("nobody was told of %s, and winnow explain says %v:\n%s", text(p.Labels), err, why)
+			incident, _ := k.w.read("/api/v1/explain/" + incidentIn.FindString(why))
+			k.t.Errorf("nobody was told of %s, and winnow explain says %v:\n%s\nand of its incident:\n%s", text(p.Labels), err, why, incident)
 		}
 		h.acked = map[string]postable{}
 	}
@@ -294,11 +295,12 @@ func (k *k9) heardOf(named map[string]bool) {
 
 var incidentIn = regexp.MustCompile(`\bINC-\d+`)
 
-// overtaken reports whether the page that an alert was put down to was never
-// sent, because the end of its incident came before it could be.
+// overtaken reports whether a notification of the incident that an alert was put
+// down to was never sent, because the alert's end came before it could be. While
+// it fires, settle sees to it that it is named.
 func (k *k9) overtaken(why string) bool {
 	body, err := k.w.read("/api/v1/explain/" + incidentIn.FindString(why))
-	return err == nil && strings.Contains(string(body), "page superseded")
+	return err == nil && (strings.Contains(string(body), " page superseded") || strings.Contains(string(body), " update superseded"))
 }
 
 // explain asks as people do a few times, and then by the route that they use.

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
 
@@ -49,6 +50,34 @@ func TestFallbackHearsOfTheEndAfterARestart(t *testing.T) {
 				}
 				s.stop()
 			})
+		})
+	}
+}
+
+// TestRefusedPageIsToldWithin10Seconds holds how long it takes from a provider's
+// no until the fallback has the page and people have the self-alert, also when
+// that has to be sent twice.
+func TestRefusedPageIsToldWithin10Seconds(t *testing.T) {
+	const groupWait, within = 30 * time.Second, 10 * time.Second
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newToldSite(t, stream.Options{}, "")
+			s.reload("winnow:", "  - {name: second, pagerduty_configs: [{routing_key: "+secondKey+", url: 'http://pagerduty.test/v2/enqueue'}]}\nwinnow:\n  fallback_receiver: second")
+			p.deaf = 1
+			s.pager.Script(sinktest.Response{Status: status})
+			s.post(sample{name: "Down", pod: "1", severity: "critical"})
+			time.Sleep(groupWait - time.Second)
+			if got := len(s.pager.Open()); got != 0 || len(p.heard) != 0 {
+				t.Fatalf("%d: %d incidents and %v before the page was due", status, got, p.heard)
+			}
+			time.Sleep(time.Second + within)
+			if got := s.heard(); got != "trigger@0000" {
+				t.Errorf("%d: %s after it was refused, the pager has heard %q", status, within, got)
+			}
+			if p.when("sink_failed raised").IsZero() {
+				t.Errorf("%d: %s after it was refused, people heard %v", status, within, p.heard)
+			}
+			s.stop()
 		})
 	}
 }

@@ -259,12 +259,18 @@ func (s *site) fill() (mended func()) {
 	if _, err := os.Stat(device); err != nil {
 		s.t.Skipf("no %s here to fail as a full disk does: %v", device, err)
 	}
+	return s.fillUp(func(block string) error { return os.Symlink(device, block) })
+}
+
+// fillUp is fill with something else where the second block would be.
+func (s *site) fillUp(plant func(block string) error) (mended func()) {
+	s.t.Helper()
 	found, err := filepath.Glob(filepath.Join(s.dir, "jetstream", "*", "streams", "WINNOW_LOG", "msgs"))
 	if err != nil || len(found) != 1 {
 		s.t.Fatalf("looking for the log's blocks: %v %v", found, err)
 	}
 	block := filepath.Join(found[0], "2.blk")
-	if err := os.Symlink(device, block); err != nil {
+	if err := plant(block); err != nil {
 		s.t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 1))

@@ -74,8 +74,9 @@ type Options struct {
 	// HTTP is applied to every integration that speaks HTTP.
 	HTTP []commoncfg.HTTPClientOption
 
-	// point is the engine's seam for tests.
-	point func(engine.Point, *stream.Message)
+	// Seams for tests: the engine's, and by what self-alerts go out.
+	point     func(engine.Point, *stream.Message)
+	selfAlert *http.Client
 }
 
 // stopTimeout bounds each step of stopping.
@@ -162,7 +163,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.alarm = selfalert.New(selfalert.Options{
-		Config: c.Winnow.SelfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
+		Config: c.Winnow.SelfAlert, Client: n.opts.selfAlert, Logger: n.log, Registerer: n.opts.Registerer, Source: n.opts.ExternalURL.Host,
 	})
 	if err := n.newCanary(); err != nil {
 		return err

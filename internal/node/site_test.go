@@ -55,6 +55,7 @@ type site struct {
 	node    *Node
 	sent    uint64
 	probe   func(*frame.Event) // breaks the core
+	told    *http.Client       // by which self-alerts go out
 }
 
 func newSite(t *testing.T) *site {
@@ -92,6 +93,7 @@ func (s *site) options() Options {
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},
 		HTTP:        []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(s.network.DialContext), commoncfg.WithKeepAlivesDisabled()},
 		point:       s.point,
+		selfAlert:   s.told,
 	}
 	if s.kept {
 		o.SnapshotDir = filepath.Join(s.dir, "snapshots")

@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,7 @@ type policy struct {
 	intervals      map[string][]timeinterval.TimeInterval
 	resolveTimeout time.Duration
 	newGroups      int // within a minute, at a receiver; 0 for any number
+	maxAlerts      int
 
 	scratch []int32 // candidates of an index, reused between calls
 }
@@ -39,7 +41,7 @@ type route struct {
 }
 
 func compile(p *Policy) (*policy, error) {
-	c := &policy{intervals: map[string][]timeinterval.TimeInterval{}, resolveTimeout: p.ResolveTimeout, newGroups: max(p.Storm.NewGroups, 0)}
+	c := &policy{intervals: map[string][]timeinterval.TimeInterval{}, resolveTimeout: p.ResolveTimeout, newGroups: max(p.Storm.NewGroups, 0), maxAlerts: cmp.Or(p.MaxAlerts, DefaultMaxAlerts)}
 	var errs []error
 	for _, iv := range p.Intervals {
 		var times []timeinterval.TimeInterval

@@ -21,6 +21,10 @@ type Output struct {
 
 	// Repeats are deliveries that changed nothing, counted: they have no Row.
 	Repeats []Tally
+
+	// Beyond are alerts that fire and that there was no room for: somebody else
+	// has to page them. They are the caller's.
+	Beyond []alert.Alert
 }
 
 // Tally is how many deliveries of a dimension changed nothing.
@@ -36,6 +40,7 @@ func (o *Output) Reset() {
 	o.Notifications = o.Notifications[:0]
 	o.Repeats = o.Repeats[:0]
 	o.Aliases = o.Aliases[:0]
+	o.Beyond = nil
 }
 
 func (o *Output) repeat(dim uint32) {
@@ -228,10 +233,14 @@ func (c *Core) Advance(out *Output, now alert.Time) {
 
 // Observe takes in one delivery. The caller has called Advance with now before.
 // Validity overrides the policy's resolve timeout when it is not zero. It
-// returns what names the alert in the table, 0 for a stray.
+// returns what names the alert in the table, 0 for a stray and for one that there
+// was no room for.
 func (c *Core) Observe(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert) dedupe.Ref {
 	if validity == 0 {
 		validity = c.policy.resolveTimeout
+	}
+	if c.full() && c.beyond(out, now, source, a) {
+		return 0
 	}
 	ref, verdict := c.table.Observe(now, a, validity)
 	c.delivered(out, now, source, ref, verdict, a)
@@ -242,7 +251,7 @@ func (c *Core) Observe(out *Output, now alert.Time, source string, validity time
 // for the alert as it is delivered here.
 func (c *Core) Explain(out *Output, now alert.Time, source string, validity time.Duration, a *alert.Alert, dictionary uint64, number uint32) {
 	ref := c.Observe(out, now, source, validity, a)
-	if a.Status == alert.Firing {
+	if a.Status == alert.Firing && (ref != 0 || !c.full()) {
 		c.table.Explain(dictionary, number, ref, a)
 	}
 }
@@ -265,6 +274,8 @@ func (c *Core) ObserveNumber(out *Output, now alert.Time, source string, validit
 		c.spelled.EndsAt = r.EndsAt
 		ref = c.Observe(out, now, source, validity, &c.spelled)
 		c.table.Again(dictionary, r.Number, ref, &c.spelled)
+	case c.full(): // it may well be one of those there was no room for
+		c.Quarantine(out, now, source, c.fullText())
 	default:
 		c.Quarantine(out, now, source, lostText)
 		return false

@@ -20,6 +20,10 @@ type Policy struct {
 	// nothing of it sets no bound.
 	Storm StormLimit `json:"storm,omitzero"`
 
+	// MaxAlerts bounds the alerts that are known at a time; see Core.Observe. A
+	// policy that says nothing of it has DefaultMaxAlerts.
+	MaxAlerts int `json:"max_alerts,omitzero"`
+
 	// ResolveTimeout ends a firing alert whose sender gave no end and promised
 	// no explicit resolve, counted from its last delivery.
 	ResolveTimeout time.Duration `json:"resolve_timeout"`

@@ -93,6 +93,9 @@ func (w *world) drain() {
 	for i := range w.out.Notifications {
 		w.log = append(w.log, describe(&w.out.Notifications[i]))
 	}
+	for i := range w.out.Beyond {
+		w.log = append(w.log, "beyond "+w.out.Beyond[i].Labels.Get("alertname"))
+	}
 	w.rows = append(w.rows, w.out.Rows...)
 	w.out.Reset()
 }

@@ -30,11 +30,19 @@ type silences struct {
 const maxLatest = 16
 
 // SetSilence adds a silence or replaces the one with its id. Long after they
-// ended, silences are dropped from the list.
-func (c *Core) SetSilence(s Silence) {
+// ended, silences are dropped from the list. It reports false for one more than
+// MaxSilences, which it does not take.
+func (c *Core) SetSilence(s Silence) bool {
 	q := &c.silences
-	q.version++
 	at, known := q.byID[s.ID]
+	if !c.TakesSilence(s.ID) {
+		return false
+	}
+	if !known && len(q.list) >= MaxSilences {
+		q.dropEnded(c.now.Add(-SilenceKept))
+		q.build(c.now)
+	}
+	q.version++
 	if known {
 		q.list[at], q.set[at] = s, q.version
 		q.past++
@@ -56,6 +64,14 @@ func (c *Core) SetSilence(s Silence) {
 	case q.past > 64+n/2:
 		q.build(c.now)
 	}
+	return true
+}
+
+// TakesSilence reports whether a silence with this id would be taken.
+func (c *Core) TakesSilence(id string) bool {
+	_, known := c.silences.byID[id]
+	return known || len(c.silences.list) < MaxSilences ||
+		slices.ContainsFunc(c.silences.list, func(s Silence) bool { return s.EndsAt < c.now.Add(-SilenceKept) })
 }
 
 // dropEnded drops what ended before t from the list. It changes nothing that

@@ -190,6 +190,9 @@ func bounds(now alert.Time, a *alert.Alert, validity time.Duration) (startsAt, e
 // Known reports whether r names an alert.
 func (t *Table) Known(r Ref) bool { return int(r) < t.entries.Len() && t.at(r).flags&live != 0 }
 
+// Knows reports whether there is an alert of the same labels.
+func (t *Table) Knows(a *alert.Alert) bool { return t.find(a) != 0 }
+
 // Firing reports whether the alert still fires at the given time.
 func (t *Table) Firing(r Ref, at alert.Time) bool { return t.at(r).endsAt > at }
 

@@ -184,3 +184,28 @@ func TestRepeatAllocatesNothing(t *testing.T) {
 		t.Errorf("a repeat allocates %v times", n)
 	}
 }
+
+// TestTextsBeyondTheSymbols: strings that come again and again stand in their
+// alert, and are what they were.
+func TestTextsBeyondTheSymbols(t *testing.T) {
+	table := NewTable()
+	table.texts.symbols = make([]string, maxSymbols-1)
+	for i := range table.texts.symbols { // as if they had been met
+		table.texts.symbols[i] = "symbol"
+	}
+	table.texts.index = make([]symbolSlot, 4*maxSymbols)
+	for i := range 4 {
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}}}
+		a.Fingerprint = a.Labels.Fingerprint()
+		ref, _ := table.Observe(alert.Time(i+1), &a, 0)
+		if got := table.Labels(nil, ref).String(); got != a.Labels.String() {
+			t.Errorf("alert %d reads %s", i, got)
+		}
+		if !table.Knows(&a) {
+			t.Errorf("alert %d is not known again", i)
+		}
+	}
+	if n := len(table.texts.symbols); n != maxSymbols {
+		t.Errorf("%d symbols", n)
+	}
+}

@@ -1,8 +1,10 @@
 package enrich
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -124,6 +126,7 @@ func TestCatalogFiles(t *testing.T) {
 		}
 	}
 	f("")
+	f(fmt.Sprintf("error: enrich.catalog[%d]: %d files, at most %d", MaxCatalogFiles, MaxCatalogFiles+1, MaxCatalogFiles), slices.Repeat([]string{"x/other.yaml"}, MaxCatalogFiles+1)...)
 	f("catalog-info.yaml mounted/catalog-info.yaml x/catalog-info.yml", "")
 	f("x/catalog-info.yml x/other.yaml", "x/*.y*ml")
 	f("x/catalog-info.yml x/other.yaml", "x/other.yaml", "x", "x/other.yaml")

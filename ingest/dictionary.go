@@ -28,6 +28,7 @@ type Dictionary struct {
 	table atomic.Pointer[[]slot]
 	mu    sync.Mutex // of those who write to it
 	n     int
+	most  int // MaxRemembered
 }
 
 // slot is empty while its hash is 0. What stands in one never changes.
@@ -57,7 +58,7 @@ type key struct {
 func newDictionary(now time.Time) *Dictionary {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // it never fails
-	d := &Dictionary{id: binary.LittleEndian.Uint64(id[:]), born: now}
+	d := &Dictionary{id: binary.LittleEndian.Uint64(id[:]), born: now, most: MaxRemembered}
 	for i := range d.seeds {
 		d.seeds[i] = maphash.MakeSeed()
 	}
@@ -100,7 +101,7 @@ func (d *Dictionary) learn(keys []key, first uint32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, k := range keys {
-		if k.hash == 0 || d.n >= MaxRemembered {
+		if k.hash == 0 || d.n >= d.most {
 			continue
 		}
 		slots := *d.table.Load()

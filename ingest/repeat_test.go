@@ -196,6 +196,25 @@ func TestDictionaryFindsAllItLearned(t *testing.T) {
 	}
 }
 
+// TestDictionaryIsBounded: what comes beyond is read, and stands in the log in
+// full each time.
+func TestDictionaryIsBounded(t *testing.T) {
+	d := newDictionary(time.Time{})
+	d.most = 3
+	keys := make([]key, 5)
+	for i := range keys {
+		keys[i] = d.key(1, fmt.Append(nil, "before", i), []byte("behind"))
+	}
+	for range 2 {
+		d.learn(keys, d.take(len(keys)))
+	}
+	for i, k := range keys {
+		if n, ok := d.find(k); ok != (i < d.most) || ok && n != uint32(i) {
+			t.Errorf("key %d: number %d, %v", i, n, ok)
+		}
+	}
+}
+
 // TestFailedAppendRenewsTheDictionary: after an append that failed nobody knows
 // what the log holds, so no number of before may be used again.
 func TestFailedAppendRenewsTheDictionary(t *testing.T) {

@@ -327,3 +327,13 @@ func TestReplays(t *testing.T) {
 		t.Errorf("%d marks in a ring of %d", len(p.at), len(p.ring))
 	}
 }
+
+// TestSignaturesOfOneRequestAreBounded: each costs a comparison.
+func TestSignaturesOfOneRequestAreBounded(t *testing.T) {
+	one := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= "
+	for _, n := range []int{1, maxSums, 10 * maxSums} {
+		if got := len(standardSums(strings.Repeat(one, n))); got != min(n, maxSums) {
+			t.Errorf("of %d signatures %d are compared", n, got)
+		}
+	}
+}

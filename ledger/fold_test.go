@@ -317,3 +317,44 @@ func BenchmarkFoldRepeat(b *testing.B) {
 		l.Fold(&row)
 	}
 }
+
+// TestEpisodesBeyondTheLimit: critical ones are followed all the same, of others
+// the length alone is not measured.
+func TestEpisodesBeyondTheLimit(t *testing.T) {
+	l := open()
+	for i := range alert.Fingerprint(MaxEpisodes) {
+		l.episodes.put(1000+i, episode{severity: alert.Warning})
+	}
+	fold(l, onset(0, 1, 1, correlate.Pending), onset(0, 2, 0, correlate.Pending))
+	if _, ok := l.episodes.open.get(1); ok {
+		t.Error("a warning beyond the limit is followed")
+	}
+	if _, ok := l.episodes.open.get(2); !ok {
+		t.Error("a critical beyond the limit is not")
+	}
+	fold(l, end(time.Minute, 1, 1, correlate.ResolvedBeforePage), end(time.Minute, 2, 0, correlate.Silenced))
+	if r := l.Totals(); r.Onsets != 2 || !r.Balanced || l.episodes.ended != 1 {
+		t.Errorf("%d onsets, %d ends measured, balanced %v", r.Onsets, l.episodes.ended, r.Balanced)
+	}
+}
+
+// TestReceiptsBeyondTheLimit: one that comes twice counts twice, once its
+// incident was pushed out.
+func TestReceiptsBeyondTheLimit(t *testing.T) {
+	l := open()
+	accept := func(incident uint64) {
+		l.FoldReceipt(receipt(incident, 1, correlate.Page, "pagerduty[0]", correlate.Accepted))
+	}
+	for i := range uint64(MaxIncidents) {
+		accept(i + 1)
+	}
+	accept(1)
+	if n := l.Totals().Pages; n != MaxIncidents {
+		t.Errorf("%d pages at the limit", n)
+	}
+	accept(MaxIncidents + 1)
+	accept(1)
+	if n := l.Totals().Pages; n != MaxIncidents+2 || len(l.receipts.byIncident) != MaxIncidents {
+		t.Errorf("%d pages of %d incidents beyond it", n, len(l.receipts.byIncident))
+	}
+}

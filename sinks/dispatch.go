@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,6 +78,8 @@ type Dispatcher struct {
 	cancel   context.CancelFunc
 	stop     chan struct{} // no further attempt once it is closed
 	workers  sync.WaitGroup
+
+	turnedAway atomic.Uint64
 
 	mu        sync.Mutex
 	receivers Receivers
@@ -241,6 +244,13 @@ func (d *Dispatcher) StandsAt(incident uint64) (receivers []string) {
 	}
 	return receivers
 }
+
+// TurnedAway counts the notifications that failed for want of room in a queue.
+func (d *Dispatcher) TurnedAway() uint64 { return d.turnedAway.Load() }
+
+// Unremembered counts how often it was not noted where an incident stands, for
+// want of room.
+func (d *Dispatcher) Unremembered() uint64 { return d.held.turnedAway.Load() }
 
 // Incidents lists those of which it is remembered where they stand.
 func (d *Dispatcher) Incidents() []uint64 { return d.held.incidents() }

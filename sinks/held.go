@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Held says where an incident stands: an integration that was told of it, and
@@ -22,6 +23,8 @@ type Answer struct{ Receiver, Integration, Generation string }
 
 // held knows where incidents stand.
 type held struct {
+	turnedAway atomic.Uint64
+
 	mu sync.Mutex
 	at map[uint64]map[targetID]*standing
 }
@@ -51,6 +54,7 @@ func (h *held) of(incident uint64, id targetID) standing {
 func (h *held) entry(incident uint64, id targetID) *standing {
 	if h.at[incident] == nil {
 		if len(h.at) >= maxHeld {
+			h.turnedAway.Add(1)
 			return &standing{}
 		}
 		h.at[incident] = map[targetID]*standing{}

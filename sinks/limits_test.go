@@ -3,6 +3,7 @@ package sinks
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,35 @@ func TestBounds(t *testing.T) {
 			d.deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))))
 		}
 		d.wantReceipts("a[0] INC-3/1 page failed")
+		if n := d.TurnedAway(); n != 1 {
+			t.Errorf("%d are counted", n)
+		}
+	})
+	bubble(t, "one too many for its group fails at once", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", hang)}})
+		for i := range uint64(maxWaiting + 1) {
+			d.deliver(note(correlate.Page, i+1, 1))
+		}
+		d.wantReceipts("a[0] INC-65/1 page failed")
+		if n := d.TurnedAway(); n != 1 {
+			t.Errorf("%d are counted", n)
+		}
+	})
+	bubble(t, "an incident too many to remember is closed by what is in force", func(t *testing.T) {
+		d := newDesk(t)
+		d.Set(Receivers{"oncall": {d.sink("a[0]", nil)}})
+		for i := range uint64(maxHeld) {
+			d.held.at[1000+i] = nil
+		}
+		d.deliver(note(correlate.Page, 1, 1))
+		synctest.Wait()
+		d.deliver(note(correlate.Resolve, 1, 2))
+		synctest.Wait()
+		d.wantReceipts("a[0] INC-1/1 page accepted", "a[0] INC-1/2 resolve accepted")
+		if n := d.Unremembered(); n == 0 || len(d.held.at) != maxHeld {
+			t.Errorf("%d are remembered, %d not", len(d.held.at), n)
+		}
 	})
 	bubble(t, "nothing is left of what was sent", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
@@ -157,4 +187,14 @@ func value(m prometheus.Metric) float64 {
 		panic(err)
 	}
 	return out.GetGauge().GetValue() + out.GetCounter().GetValue()
+}
+
+func TestOwnSinksAreBounded(t *testing.T) {
+	c := slices.Repeat(Config{{Receiver: "oncall", Stdout: &StdoutConfig{}}}, MaxOwnSinks)
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := append(c, c[0]).Validate(); err == nil {
+		t.Error("one too many is valid")
+	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	errTooMany       = fmt.Errorf("not sent: %d incidents of its group wait already", maxWaiting)
+	errTooMany       = fmt.Errorf("not sent: %d notifications of its group wait already", maxWaiting)
 	errTooManyGroups = errors.New("not sent: as many groups as may wait do so already")
 	errRemoved       = errors.New("not sent: the integration was removed from the configuration before it took the notification")
 )
@@ -109,6 +109,9 @@ func (t *target) finish(ends []ending) {
 		}
 		if e.it.n.Kind == correlate.Resolve && e.outcome != correlate.Superseded {
 			t.d.held.over(e.it.n.Incident, t.id)
+		}
+		if e.err == errTooMany || e.err == errTooManyGroups {
+			t.d.turnedAway.Add(1)
 		}
 		if e.err != nil {
 			rc.Error = e.err.Error()

@@ -2,6 +2,11 @@ package main
 
 var ofTheCore = []mutant{
 	{
+		name: "alert-beyond-the-limit-dropped", breaks: "an alert for which there is no room is paged as it came",
+		edit: edit{"correlate/beyond.go", `out.Beyond = append(out.Beyond, a.Clone())`, `_ = a`},
+		pkg:  "correlate", tests: "TestBeyondMaxAlerts",
+	},
+	{
 		name: "severity-left-out-of-escalation", breaks: "a warning that becomes critical pages again",
 		edit: edit{"correlate/notify.go", `case severity.Rank() > g.pagedSeverity.Rank():`, `case severity.Rank() > alert.Critical:`},
 		pkg:  "correlate", tests: "TestEscalationPagesAgain",

@@ -157,4 +157,19 @@ var ofTheNode = []mutant{
 		edit: edit{"internal/engine/deliver.go", `return e.opts.Stream.FindCommit(ctx, input, last)`, `return last + 1, nil`},
 		pkg:  "internal/node", tests: "TestBubble",
 	},
+	{
+		name: "beyond-the-limit-paged-at-each-repeat", breaks: "an alert for which there is no room is paged once",
+		edit: edit{"internal/node/bypass.go", `return n.raw.stands(a.Fingerprint)`, `return a.Fingerprint == 0`},
+		pkg:  "internal/node", tests: "TestBeyondMaxAlertsIsPagedRaw",
+	},
+	{
+		name: "limit-reached-untold", breaks: "people hear of a limit that was reached",
+		edit: edit{"internal/node/limits.go", `case len(names) > 0:`, `case len(names) > len(l.all):`},
+		pkg:  "internal/node", tests: "TestBeyondMaxAlertsIsPagedRaw",
+	},
+	{
+		name: "self-alert-sent-late", breaks: "a refused page is told within 10 s",
+		edit: edit{"internal/selfalert/selfalert.go", `tryAfter    = 5 * time.Second`, `tryAfter    = 15 * time.Second`},
+		pkg:  "internal/node", tests: "TestRefusedPageIsToldWithin10Seconds",
+	},
 }

@@ -259,6 +259,11 @@ func TestValidate(t *testing.T) {
 	f(`users: [{name: a, role: admin}, {name: a, role: viewer}]`, `access.users[1].name: "a" is named twice`)
 	f(`tokens: [{name: a, role: admin}]`, "access.tokens[0]: want exactly one of token, token_file, token_sha256")
 	f(`tokens: [{name: a, role: admin, token_sha256: 12}]`, "access.tokens[0]: token_sha256 is not a SHA-256 in 64 hexadecimal digits")
+	var many []string
+	for i := range maxTokens + 1 {
+		many = append(many, fmt.Sprintf("{name: t%d, role: viewer, token: x}", i))
+	}
+	f("tokens: ["+strings.Join(many, ", ")+"]", "access.tokens: 1025 of them; at most 1024 are compared")
 	f(`certificates: [{role: admin}]`, "access.certificates[0].san: is empty")
 }
 

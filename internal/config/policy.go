@@ -30,7 +30,7 @@ const (
 // translate says in correlate's words what Alertmanager's half of the file and
 // Winnow's sinks decide about grouping and paging.
 func translate(am *amconfig.Config, w *Winnow) (correlate.Policy, error) {
-	p := correlate.Policy{ResolveTimeout: time.Duration(am.Global.ResolveTimeout), Storm: w.Storm}
+	p := correlate.Policy{ResolveTimeout: time.Duration(am.Global.ResolveTimeout), Storm: w.Storm, MaxAlerts: w.MaxAlerts}
 	root := correlate.Route{
 		GroupWait:      defaultGroupWait,
 		GroupInterval:  defaultGroupInterval,

@@ -35,6 +35,9 @@ type Winnow struct {
 	// Storm is how many groups may open at a receiver before they are a storm.
 	Storm correlate.StormLimit `yaml:"storm"`
 
+	// MaxAlerts bounds the alerts that are known at a time.
+	MaxAlerts int `yaml:"max_alerts,omitempty"`
+
 	// FallbackReceiver gets what another receiver's provider refuses for good.
 	FallbackReceiver string `yaml:"fallback_receiver,omitempty"`
 }
@@ -63,6 +66,7 @@ func (p *parser) readWinnow(own *yaml.Node) {
 	p.complain(own, "self_alert", p.winnow.SelfAlert.Validate())
 	p.complain(own, "heartbeat", p.winnow.Heartbeat.Validate())
 	p.complain(own, "storm", p.winnow.Storm.Validate())
+	p.complain(own, "max_alerts", correlate.ValidateMaxAlerts(p.winnow.MaxAlerts))
 	p.complain(own, "fallback_receiver", p.checkFallback())
 }
 

@@ -59,6 +59,10 @@ type Options struct {
 	// Hold, when there is one, says whether snapshots are to wait.
 	Hold func() bool
 
+	// Beyond, when there is one, is given the alerts of a message of this life for
+	// which there was no room: they are to be paged as they came.
+	Beyond func(alerts []alert.Alert, seq uint64)
+
 	// Probe, for tests, is called with each event before it is applied, and may
 	// break the core.
 	Probe func(*frame.Event)
@@ -117,7 +121,8 @@ type Engine struct {
 	lost    []span   // messages that the log does not hold
 	// decided holds what the replay has decided again and has no last receipt,
 	// for when the outbox has lost its record.
-	decided map[notificationID][]byte
+	decided   map[notificationID][]byte
+	undecided int // beyond maxDecided
 	// recallAfter is when the next try may be to write their alerts again.
 	recallAfter time.Time
 
@@ -141,6 +146,8 @@ type Stats struct {
 	Snapshots atomic.Uint64 // written by replay while running
 	Breaks    atomic.Uint64 // panics of the core
 	Recalled  atomic.Uint64 // alerts that were lost from the log and are in it again
+	Beyond    atomic.Uint64 // deliveries of alerts for which there was no room, in this life
+	Silences  atomic.Uint64 // refused, because there were too many
 }
 
 type query struct {
@@ -295,8 +302,19 @@ func (e *Engine) SetPolicy(ctx context.Context, p *correlate.Policy, hash string
 	return nil
 }
 
+// ErrSilences says that there are as many silences as may be.
+var ErrSilences = fmt.Errorf("engine: %d silences are listed already", correlate.MaxSilences)
+
 // SetSilence writes a silence to the log; it is in force when this returns.
 func (e *Engine) SetSilence(ctx context.Context, s *correlate.Silence) error {
+	taken := true
+	if err := e.Query(ctx, func(sh *Shard) { taken = sh.Core.TakesSilence(s.ID) }); err != nil {
+		return err
+	}
+	if !taken {
+		e.stats.Silences.Add(1)
+		return ErrSilences
+	}
 	seq, err := e.opts.Stream.AppendEvents(ctx, frame.Event{Kind: frame.Silence, Silence: s})
 	if err != nil {
 		return fmt.Errorf("engine: write the silence to the log: %w", err)

@@ -29,7 +29,8 @@ func (e *Engine) keepDecided(seq uint64, outputs []correlate.Notification) {
 		n := &outputs[i]
 		record, err := frame.AppendCommit(nil, 0, &frame.Commit{Input: seq, At: e.owner.shard.now, Outputs: outputs[i : i+1]})
 		if err != nil || len(e.decided) >= maxDecided {
-			continue // then the outbox is the only place
+			e.undecided++ // then the outbox is the only place
+			continue
 		}
 		e.decided[notificationID{n.Incident, n.Revision}] = record
 	}
@@ -55,6 +56,9 @@ func (e *Engine) deliverLost(ctx context.Context, r *Redelivery, decided map[not
 		}
 	}
 	slices.SortFunc(ids, notificationID.compare)
+	if e.undecided > 0 && len(ids) > 0 {
+		e.fault("the outbox is damaged", fmt.Errorf("beside what is handed on as a replay decides it, %d notifications were too many to keep: what it has lost of them is forgotten", e.undecided))
+	}
 	for _, id := range ids {
 		_, c, err := frame.DecodeCommit(decided[id])
 		e.fault("the outbox is damaged", errors.Join(fmt.Errorf("notification %d of %s is missing; it is handed on as a replay decides it", id.revision, correlate.IncidentName(id.incident)), err))

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -19,6 +20,10 @@ import (
 
 // maxBreaks is how often a message may break the core before it is given up.
 const maxBreaks = 3
+
+// maxPoison bounds the messages that are listed. The oldest is forgotten for one
+// more: a snapshot covers it, or it breaks the core and is given up again.
+const maxPoison = 1024
 
 // poisonFile lists the messages that were given up, so that no later life and
 // no replay breaks on them again.
@@ -63,12 +68,13 @@ func (p *poisoned) add(seq uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seqs[seq] = true
+	seqs := slices.Sorted(maps.Keys(p.seqs))
+	if over := len(seqs) - maxPoison; over > 0 {
+		delete(p.seqs, seqs[0])
+		seqs = seqs[over:]
+	}
 	if p.dir == "" {
 		return nil
-	}
-	seqs := make([]uint64, 0, len(p.seqs))
-	for seq := range p.seqs { // order: a list of numbers is the same list in any order
-		seqs = append(seqs, seq)
 	}
 	b, err := json.Marshal(seqs)
 	if err != nil {

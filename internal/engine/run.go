@@ -161,6 +161,12 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 		e.pass(Committed, m)
 	}
 	e.tellDesk(m.Seq) // only now: a page that is not committed is not on its way
+	if over := e.owner.shard.out.Beyond; len(over) > 0 && e.owner.Live(m.Seq) {
+		e.stats.Beyond.Add(uint64(len(over)))
+		if e.opts.Beyond != nil {
+			e.opts.Beyond(over, m.Seq)
+		}
+	}
 	return nil
 }
 

@@ -58,6 +58,7 @@ type witness struct {
 	size  int64    // of its records
 	reach reach
 	full  bool
+	most  int64 // maxWitnessBytes
 
 	segment frame.Segment
 	record  []byte
@@ -70,7 +71,7 @@ type witness struct {
 // openWitness learns how far earlier lives had come. What is wrong with their
 // files comes back as faults.
 func openWitness(dir string) (w *witness, faults []error) {
-	w = &witness{dir: dir}
+	w = &witness{dir: dir, most: maxWitnessBytes}
 	names, err := w.list()
 	if err != nil {
 		faults = append(faults, err)
@@ -165,9 +166,9 @@ func (w *witness) add(seq uint64) error {
 	w.record = binary.LittleEndian.AppendUint32(w.record[:0], 0)
 	w.record = w.packer.Append(w.record, seq, w.packed)
 	binary.LittleEndian.PutUint32(w.record, uint32(len(w.record)-4))
-	if w.size+int64(len(w.record)) > maxWitnessBytes {
+	if w.size+int64(len(w.record)) > w.most {
 		w.full = true
-		return fmt.Errorf("witness: %d bytes are full before the next snapshot; what begins until then is in the log only", maxWitnessBytes)
+		return fmt.Errorf("witness: %d bytes are full before the next snapshot; what begins until then is in the log only", w.most)
 	}
 	if _, err := w.file.WriteAt(w.record, witnessHeader+w.size); err != nil {
 		w.close()

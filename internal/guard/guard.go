@@ -101,9 +101,14 @@ func New(o Options) *Guard {
 
 // Force has an alert paged at the next look, whatever is known of it.
 func (g *Guard) Force(a *alert.Alert, seq uint64) {
+	own := a.Clone()
 	g.mu.Lock()
-	g.waiting[a.Fingerprint] = &watched{alert: a.Clone(), seq: seq, pageBy: time.Now(), forced: true}
-	g.mu.Unlock()
+	defer g.mu.Unlock()
+	if g.waiting[a.Fingerprint] == nil && len(g.waiting) >= MaxWatched {
+		g.beyond(&own, seq)
+		return
+	}
+	g.waiting[a.Fingerprint] = &watched{alert: own, seq: seq, pageBy: time.Now(), forced: true}
 }
 
 // Paged counts the alerts that the guard has paged.

@@ -269,7 +269,10 @@ func TestBeyondTheLimitIsPagedAtOnce(t *testing.T) {
 		one(MaxWatched)
 		time.Sleep(2 * time.Second)
 		p.want("one more", fmt.Sprint(keyA, " ", MaxWatched))
-		for i := range 10 * maxExtra {
+		p.guard.Force(&alert.Alert{Fingerprint: 7, Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: "forced"}, {Name: "severity", Value: "critical"}}}, 1)
+		time.Sleep(2 * time.Second)
+		p.want("one that is forced", keyA+" forced")
+		for i := range 10*maxExtra - 1 {
 			one(MaxWatched + 1 + i)
 		}
 		time.Sleep(2 * time.Second)

@@ -148,3 +148,21 @@ func TestDeps(t *testing.T) {
 	f(DepsFile(linked[:1]), "docs/deps.txt: example.com/b v1.2.0 is linked but not listed")
 	f(DepsFile(append(linked, "example.com/c v1.0.0")), "docs/deps.txt: example.com/c v1.0.0 is listed but not linked")
 }
+
+func TestLimits(t *testing.T) {
+	f := func(page, code string, want ...string) {
+		t.Helper()
+		expect(t, limits(parse(t, "-- docs/limits.md --\n"+page+"\n-- sinks/queue.go --\npackage sinks\nconst maxWait = 1\n"+code+"\n"), "sinks.maxWait"), want...)
+	}
+	f("`sinks.maxWaiting`", "const maxWaiting = 64")
+	f("", "const maxWaiting = 64\nvar maxOfAll = 3\nconst maximum = 7", "sinks/queue.go:3: declares the limit sinks.maxWaiting")
+	f("`sinks.maxGone`", "const waiting = 64", "docs/limits.md: names sinks.maxGone, which is no constant")
+}
+
+func TestTests(t *testing.T) {
+	tree := func(page string) *Tree {
+		return parse(t, "-- docs/limits.md --\n"+page+"\n-- sinks/queue_test.go --\npackage sinks\nfunc TestQueue(t *testing.T) {}\n")
+	}
+	expect(t, Tests(tree("see `TestQueue`, TestGone and `TestX.Y`")))
+	expect(t, Tests(tree("one\nsee `TestGone`")), "docs/limits.md:2: names TestGone, which is no test")
+}

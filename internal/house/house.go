@@ -51,6 +51,8 @@ var Checks = []Check{
 	{"links", Links},
 	{"commands", Commands},
 	{"metrics", Metrics},
+	{"limits", Limits},
+	{"tests", Tests},
 	{"words", Words},
 }
 

@@ -65,23 +65,36 @@ func (n *Node) silent(source string, silent bool) {
 func (n *Node) poisoned(m *stream.Message, broke error) {
 	n.alarm.Raise(selfalert.CoreFailed, fmt.Sprintf("log message %d: %v", m.Seq, broke))
 	var d frame.Decoder
-	var owed []*alert.Alert
+	var owed []alert.Alert
 	_, err := d.Decode(m.Data, func(e *frame.Event) error {
 		for i := range e.Alerts {
-			if a := e.Alerts[i].Clone(); a.Status == alert.Firing && a.Labels.Severity().Rank() >= alert.Warning {
-				owed = append(owed, &a)
+			if a := e.Alerts[i].Clone(); a.Status == alert.Firing {
+				owed = append(owed, a)
 			}
 		}
 		return nil
 	})
-	if err := n.raw.owe(owed, m.Seq); err != nil {
-		n.log.Error("the raw pages of a message that breaks the core are owed until the process ends only", zap.Uint64("seq", m.Seq), zap.Error(err))
-	}
-	for _, a := range owed {
-		n.guard.Force(a, m.Seq)
-	}
+	n.pageAsTheyCame(owed, m.Seq)
 	if err != nil {
 		n.log.Error("a message that breaks the core cannot be read by others either", zap.Uint64("seq", m.Seq), zap.Error(err))
+	}
+}
+
+// beyond has alerts paged that the core has no room for. Their senders repeat
+// them, so one whose page stands is not paged again.
+func (n *Node) beyond(alerts []alert.Alert, seq uint64) {
+	n.pageAsTheyCame(slices.DeleteFunc(alerts, func(a alert.Alert) bool { return n.raw.stands(a.Fingerprint) }), seq)
+}
+
+// pageAsTheyCame has the guard page alerts of a log message about which the core
+// decides nothing, those that can wait for somebody aside.
+func (n *Node) pageAsTheyCame(alerts []alert.Alert, seq uint64) {
+	alerts = slices.DeleteFunc(alerts, func(a alert.Alert) bool { return a.Labels.Severity().Rank() < alert.Warning })
+	if err := n.raw.owe(alerts, seq); err != nil {
+		n.log.Error("raw pages of a log message are owed until the process ends only", zap.Uint64("seq", seq), zap.Error(err))
+	}
+	for i := range alerts {
+		n.guard.Force(&alerts[i], seq)
 	}
 }
 

@@ -7,12 +7,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/sinks"
 )
 
@@ -25,7 +28,8 @@ const (
 	// maxDigestNames bounds the names that its note counts.
 	maxDigestNames = 40
 	// maxDigestsOpen bounds the digests that are closed once nothing waits; one
-	// more stays open at the provider until somebody closes it.
+	// more stays open at the provider until somebody closes it, and people are
+	// told so.
 	maxDigestsOpen = 1024
 )
 
@@ -33,9 +37,10 @@ const (
 // page a minute for a receiver, of what no digest has told yet.
 type digests struct {
 	node *Node
-	told map[alert.Fingerprint]bool
-	last map[string]time.Time // by receiver
-	open []sinks.Message      // to be closed when nothing waits
+	told map[alert.Fingerprint]bool // guard.MaxWatched of them, and those of one more round
+	last map[string]time.Time       // by receiver
+	open []sinks.Message            // to be closed when nothing waits
+	left atomic.Uint64              // beyond maxDigestsOpen
 }
 
 func (d *digests) look(ctx context.Context, now time.Time) {
@@ -44,6 +49,9 @@ func (d *digests) look(ctx context.Context, now time.Time) {
 		clear(d.told)
 		d.close(ctx)
 		return
+	}
+	if len(d.told) > guard.MaxWatched { // some of them wait no longer
+		d.forget(waiting)
 	}
 	for _, receiver := range slices.Sorted(maps.Keys(waiting)) {
 		alerts := waiting[receiver]
@@ -60,10 +68,26 @@ func (d *digests) look(ctx context.Context, now time.Time) {
 		for _, a := range alerts {
 			d.told[a.Fingerprint] = true
 		}
-		if len(d.open) < maxDigestsOpen {
-			d.open = append(d.open, *m)
+		if len(d.open) >= maxDigestsOpen {
+			d.left.Add(1)
+			d.node.alarm.Raise(selfalert.SinkFailed, "close a digest of "+now.UTC().Format(time.RFC3339)+" by hand at "+receiver)
+			continue
+		}
+		d.open = append(d.open, *m)
+	}
+}
+
+// forget keeps of what was told only what waits.
+func (d *digests) forget(waiting map[string][]*alert.Alert) {
+	told := map[alert.Fingerprint]bool{}
+	for _, alerts := range waiting { // order: a set
+		for _, a := range alerts {
+			if d.told[a.Fingerprint] {
+				told[a.Fingerprint] = true
+			}
 		}
 	}
+	d.told = told
 }
 
 // close says of each digest that what it told of waits no longer.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/winnowhq/winnow/correlate"
@@ -9,11 +10,8 @@ import (
 	"github.com/winnowhq/winnow/internal/selfalert"
 )
 
-// maxInFlight bounds the notifications that are remembered for a fallback. One
-// more is delivered all the same, but has none.
-const maxInFlight = 4096
-
-// flight is a notification until all that it set off is reported.
+// flight is a notification until all that it set off is reported. There are as
+// many as the queues of the sinks hold.
 type flight struct {
 	*engine.Delivery
 	asides int  // on their way to a fallback
@@ -25,9 +23,7 @@ type flight struct {
 func (v *delivery) remember(d *engine.Delivery) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.inFlight) < maxInFlight {
-		v.inFlight[d.ID()] = &flight{Delivery: d}
-	}
+	v.inFlight[d.ID()] = &flight{Delivery: d}
 }
 
 // receipt is told what became of a notification at one integration.
@@ -88,12 +84,30 @@ func (v *delivery) settle(f *flight, r *correlate.Receipt, falls bool, to string
 	if falls {
 		f.fell = true
 		f.asides++
-		if len(v.fallen) < maxInFlight {
-			v.fallen[f.Incident] = to
-		}
+		v.fallen[f.Incident] = to
 	}
 	if r.Last = f.ended && f.asides == 0; r.Last {
 		delete(v.inFlight, r.ID())
+	}
+}
+
+// forgetRefusals drops what integrations refused that the configuration has no
+// longer: they will never accept anything that would say that it is over.
+func (n *Node) forgetRefusals() {
+	known := map[string]bool{}
+	for receiver, integrations := range *n.receivers.Load() { // order: a set
+		for _, in := range integrations {
+			known[receiver+"/"+in.Name()] = !slices.Contains(n.retired, receiver)
+		}
+	}
+	v := n.delivery
+	v.mu.Lock()
+	before := len(v.refusing)
+	maps.DeleteFunc(v.refusing, func(at string, _ bool) bool { return !known[at] })
+	mended := before > 0 && len(v.refusing) == 0
+	v.mu.Unlock()
+	if mended {
+		n.alarm.Clear(selfalert.SinkFailed)
 	}
 }
 

@@ -38,6 +38,8 @@ type forward struct {
 	log   ingest.Log
 	later *later
 
+	forgotten atomic.Uint64 // handed on and not remembered, for want of room
+
 	down atomic.Bool // the last append failed, or the log says that the next will
 
 	mu   sync.Mutex
@@ -135,8 +137,10 @@ func (f *forward) keep(b *ingest.Batch, a *alert.Alert, receivers []string, err 
 			}
 		}
 	}
-	if len(f.sent) < maxForwarded {
-		f.sent[a.Fingerprint] = now
+	if len(f.sent) >= maxForwarded {
+		f.forgotten.Add(1)
+		return true
 	}
+	f.sent[a.Fingerprint] = now
 	return true
 }

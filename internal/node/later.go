@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +30,8 @@ const (
 // were handed on past it, who was told of them, steps of the ladder.
 type later struct {
 	write func(context.Context, ...frame.Event) (uint64, error)
+
+	turnedAway atomic.Uint64 // for want of room
 
 	mu    sync.Mutex
 	queue []waiting
@@ -63,6 +66,7 @@ func (l *later) add(events ...frame.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bytes+size > maxLaterBytes {
+		l.turnedAway.Add(1)
 		return false
 	}
 	l.queue = append(l.queue, more...)

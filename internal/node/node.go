@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +108,7 @@ type Node struct {
 	begun    time.Time
 
 	receivers atomic.Pointer[sinks.Receivers]
+	retired   []string // of them, those no longer configured, the longest gone first; guarded by reloading
 
 	// Guarded by delivery.mu.
 	quiet      map[string]bool        // sources that are silent
@@ -189,6 +192,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
 		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
 		Poisoned: n.poisoned,
+		Beyond:   n.beyond,
 		Silent:   n.silent,
 		Standing: n.sinks.Stands,
 		Fault:    n.fault,
@@ -233,6 +237,8 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
 	n.watchers.Go(func() { n.closeRaw(ctx) })
+	reached := newLimits(n)
+	n.watchers.Go(func() { reached.watch(ctx) })
 	n.watchers.Go(func() { n.sing(ctx) })
 	n.watchers.Go(func() { n.heart.Run(ctx) })
 	go func() {
@@ -241,15 +247,28 @@ func (n *Node) run(ctx context.Context) {
 	}()
 }
 
+// maxRetired bounds the receivers that stay though the configuration has them no
+// longer. The one that has been gone for longest goes; what stands open there is
+// told by the settings that are kept of it.
+const maxRetired = 256
+
 // setReceivers puts receivers in force. One that the configuration has no longer
 // stays until the next start: somebody may wait there for the end of what he was
 // called for.
 func (n *Node) setReceivers(r sinks.Receivers) {
 	if old := n.receivers.Load(); old != nil {
-		for name, integrations := range *old {
-			if _, ok := r[name]; !ok {
-				r[name] = integrations
+		for _, name := range slices.Sorted(maps.Keys(*old)) {
+			if name != correlate.CanaryReceiver && !slices.Contains(n.retired, name) {
+				n.retired = append(n.retired, name)
 			}
+		}
+		n.retired = slices.DeleteFunc(n.retired, func(name string) bool { _, configured := r[name]; return configured })
+		if over := len(n.retired) - maxRetired; over > 0 {
+			n.log.Warn("receivers that were removed long ago are forgotten", zap.Strings("receivers", n.retired[:over]))
+			n.retired = n.retired[over:]
+		}
+		for _, name := range n.retired {
+			r[name] = (*old)[name]
 		}
 	}
 	r[correlate.CanaryReceiver] = []sinks.Integration{canarySink{n.canary}}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -137,6 +138,8 @@ type rawPage struct {
 type rawPages struct {
 	path string
 
+	turnedAway atomic.Uint64 // for want of room
+
 	mu    sync.Mutex
 	pages []rawPage
 }
@@ -196,6 +199,7 @@ func (r *rawPages) add(log *zap.Logger, p pager.Page) (kept bool) {
 		return old.same(a.Fingerprint, p.Receiver, p.Key) || old.Owed > 0 && old.Fingerprint == a.Fingerprint
 	})
 	if len(r.pages) >= maxRawPages {
+		r.turnedAway.Add(1)
 		log.Error("too many raw pages: the end of this one is told only if the core knows its alert", zap.Stringer("fingerprint", a.Fingerprint))
 		return false
 	}
@@ -211,20 +215,33 @@ func (r *rawPages) add(log *zap.Logger, p pager.Page) (kept bool) {
 
 // owe remembers alerts of a log message that nobody but the guard will page, so
 // that the next life pages them if this one ends before.
-func (r *rawPages) owe(alerts []*alert.Alert, seq uint64) error {
+func (r *rawPages) owe(alerts []alert.Alert, seq uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, a := range alerts {
-		if len(r.pages) >= maxRawPages {
-			return fmt.Errorf("%d raw pages are remembered already", len(r.pages))
-		}
-		a := a.Clone()
+	var full error
+	if room := maxRawPages - len(r.pages); len(alerts) > room {
+		r.turnedAway.Add(uint64(len(alerts) - room))
+		full, alerts = fmt.Errorf("%d raw pages are remembered already", maxRawPages), alerts[:room]
+	}
+	if len(alerts) == 0 {
+		return full
+	}
+	for i := range alerts {
+		a := alerts[i].Clone()
 		r.pages = append(r.pages, rawPage{
 			Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, GeneratorURL: a.GeneratorURL, StartsAt: a.StartsAt,
 			At: time.Now(), Owed: seq,
 		})
 	}
-	return r.write()
+	return errors.Join(full, r.write())
+}
+
+// stands reports whether an alert has been paged past the core, or will be, and
+// its end was not heard since.
+func (r *rawPages) stands(f alert.Fingerprint) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.pages, func(p rawPage) bool { return p.Fingerprint == f && p.Ended.IsZero() })
 }
 
 // payOwed has the guard page what a life before this one owed.

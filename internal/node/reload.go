@@ -106,6 +106,7 @@ func (n *Node) reload(ctx context.Context, force bool) (*preview.Diff, error) {
 	}
 	n.delivery.pipeline.Swap(p.enrich).Close()
 	n.current.Store(c)
+	n.forgetRefusals()
 	route := guardRoute(&c.Policy.Route)
 	n.pager.SetRoute(&route)
 	n.alarm.Configure(c.Winnow.SelfAlert)

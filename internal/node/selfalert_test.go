@@ -102,7 +102,7 @@ func (s *site) imbalance(row correlate.Row) {
 // TestEveryCauseIsToldAndOver makes each trouble that there is a self-alert for:
 // people hear of it, and that it is over where it can be.
 func TestEveryCauseIsToldAndOver(t *testing.T) {
-	const watched = "  ingest: {sources: {prometheus: {silent_after: 1m}}}\n"
+	const watched = "  ingest: {sources: {prometheus: {silent_after: 1m}}}\n  max_alerts: 1000\n"
 	critical := sample{name: "Down", pod: "1", severity: "critical"}
 	var free atomic.Uint64
 	space := func(string) (uint64, uint64, error) { return free.Load(), 1 << 30, nil }
@@ -194,6 +194,9 @@ func TestEveryCauseIsToldAndOver(t *testing.T) {
 		s.fillUp(func(block string) error { return os.Mkdir(block, 0o700) })
 	}, nil)
 	f(selfalert.Degraded, ladder.LagWithoutLookUps+3*time.Second, hang, func(s *site) { undo(); time.Sleep(ladder.GoodFor) })
+	f(selfalert.LimitReached, limitsEvery+time.Second,
+		func(s *site) { s.postMany(1001) },
+		func(*site) { time.Sleep(limitOver) })
 	for c := range selfalert.NumCauses {
 		if !told[c] {
 			t.Errorf("no trouble is made that raises %s", c)

@@ -41,6 +41,7 @@ type Comparison struct {
 	from, to alert.Time
 	messages uint64
 	broke    string // how the other policy breaks the core
+	mostLive int    // maxLive
 }
 
 // side is one of them, with what it has told people.
@@ -73,7 +74,7 @@ type onset struct {
 // New compares what two rehearsals decide. They must be fed with nothing but
 // what Apply gives them.
 func New(before, after *engine.Shard) *Comparison {
-	return &Comparison{before: newSide(before), after: newSide(after)}
+	return &Comparison{before: newSide(before), after: newSide(after), mostLive: maxLive}
 }
 
 func newSide(s *engine.Shard) side {
@@ -125,7 +126,7 @@ func (c *Comparison) Elapse(to alert.Time) error {
 }
 
 func (c *Comparison) full() bool {
-	return c.before.shard.Core.Live() > maxLive || c.after.shard.Core.Live() > maxLive
+	return c.before.shard.Core.Live() > c.mostLive || c.after.shard.Core.Live() > c.mostLive
 }
 
 // apply has the shard decide, and takes down whom it tells.

@@ -316,3 +316,27 @@ func TestSamePolicyUnpagesNobody(t *testing.T) {
 		t.Errorf("only %d onsets were told: this proves little", told)
 	}
 }
+
+// TestOnsetsBeyondTheLimitAreNotCompared: they are counted, so that nobody takes
+// the comparison for whole.
+func TestOnsetsBeyondTheLimitAreNotCompared(t *testing.T) {
+	l := tell(t, policy(nil), policy(nil))
+	l.c.before.followed, l.c.after.followed = maxOnsets-1, maxOnsets-1
+	l.say("0s fire A critical", "1s fire B critical", "1m wait")
+	if d := l.c.Diff(); d.Uncompared != 1 || d.Before.Told != 1 {
+		t.Errorf("%d onsets are not compared, %d are told", d.Uncompared, d.Before.Told)
+	}
+}
+
+// TestComparisonEndsAtTooManyAlerts: two shards of them take too much memory.
+func TestComparisonEndsAtTooManyAlerts(t *testing.T) {
+	l := tell(t, policy(nil), policy(nil))
+	l.c.mostLive = 2
+	l.say("0s fire A critical", "1s fire B critical")
+	if l.c.full() {
+		t.Error("full at the limit")
+	}
+	if l.say("1s fire C critical"); !l.c.full() || l.event(frame.Event{Kind: frame.Tick}) {
+		t.Error("it goes on beyond the limit")
+	}
+}

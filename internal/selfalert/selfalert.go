@@ -42,6 +42,7 @@ const (
 	DiskLow                       // little room is left for the log
 	DiskFailed                    // a write or a sync of the log failed; the process ends
 	Degraded                      // Winnow has stepped down its ladder
+	LimitReached                  // there was too much of something
 	NumCauses
 )
 
@@ -60,6 +61,7 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"disk_low", "Winnow: little room is left on the disk of the log", "warning"},
 	{"disk_failed", "Winnow: the disk failed to write; the process ends and has to be started again", "critical"},
 	{"degraded", "Winnow: it does less than usual", "warning"},
+	{"limit_reached", "Winnow: there is more of something than it has room for", "warning"},
 }
 
 func (c Cause) String() string { return causes[c].name }

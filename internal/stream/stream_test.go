@@ -255,3 +255,35 @@ func TestInVirtualTime(t *testing.T) {
 		}
 	})
 }
+
+// TestAppendsBeyondTheLimitSendAgain: as many wait as may, and the log does not
+// get on. One more waits as long as its sender does, and is told to come again.
+func TestAppendsBeyondTheLimitSendAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+		for range maxWaiting {
+			w.waiting <- request{}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begun := time.Now()
+		if _, err := w.write(ctx, nil); !errors.Is(err, ingest.ErrUnavailable) || time.Since(begun) != time.Minute {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+	})
+}
+
+// TestAFrameEndsAtItsLimit: what would not fit goes into the next one.
+func TestAFrameEndsAtItsLimit(t *testing.T) {
+	w := &writer{waiting: make(chan request, 3)}
+	for range 3 {
+		w.waiting <- request{segment: make([]byte, frame.MaxBytes/3)}
+	}
+	if held := w.fill(<-w.waiting); held != nil || len(w.segments) != 3 {
+		t.Errorf("%d segments in a frame that they fit", len(w.segments))
+	}
+	w.waiting <- request{segment: make([]byte, 1)}
+	if held := w.fill(request{segment: make([]byte, frame.MaxBytes)}); held == nil || len(w.segments) != 1 {
+		t.Errorf("%d segments in a frame that is full", len(w.segments))
+	}
+}

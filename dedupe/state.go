@@ -1,15 +1,17 @@
 package dedupe
 
 import (
+	"encoding/binary"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/wire"
 )
 
-// stateVersion is what is written. Version 1, which is read as well, had no tags
-// and no dictionaries.
-const stateVersion = 2
+// stateVersion is what is written. Older ones are read as well: 1 had no tags and
+// no dictionaries, 2 no bases.
+const stateVersion = 3
 
 // AppendState writes the table: the same table always as the same bytes, and
 // LoadState makes of them a table that will answer everything as this one does,
@@ -22,6 +24,10 @@ func (t *Table) AppendState(w *wire.Writer) {
 	}
 	for _, h := range t.texts.seen {
 		w.Uint(uint64(h))
+	}
+	for _, b := range t.texts.bases {
+		w.Uint(uint64(b.symbol))
+		w.Byte(b.tries)
 	}
 	w.Uint(uint64(t.entries.Len()))
 	w.Uint(uint64(t.entries.Len() - 1 - len(t.free)))
@@ -98,7 +104,7 @@ func LoadState(r *wire.Reader) *Table {
 		r.Fail("table of version %d, want %d at most", version, stateVersion)
 		return t
 	}
-	t.texts.load(r)
+	t.texts.load(r, version)
 	size := int(r.Uint32()) // no list: refs that are free take no bytes
 	n := r.Count(20)
 	if size < 1 || n >= size || size > n+r.Left()+1 {
@@ -121,7 +127,7 @@ func LoadState(r *wire.Reader) *Table {
 	}
 	t.loadFree(r, size-1-n)
 	if version > 1 && r.Err() == nil {
-		t.loadDictionaries(r)
+		t.loadDictionaries(r, version)
 	}
 	return t
 }
@@ -147,7 +153,7 @@ func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte
 		r.Fail("flags %d of alert %d", e.flags, ref)
 		return
 	}
-	e.text = t.loadText(r, owner(ref))
+	e.text = t.loadText(r, owner(ref), version)
 	if r.Err() != nil || e.flags&live == 0 {
 		return
 	}
@@ -155,16 +161,20 @@ func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte
 	t.place(slot{ref, tag(e.fingerprint)}, uint64(e.fingerprint))
 }
 
-func (t *Table) loadText(r *wire.Reader, o owner) place {
+func (t *Table) loadText(r *wire.Reader, o owner, version byte) place {
 	text := r.Bytes()
-	if !t.texts.sound(text) {
+	if !t.texts.sound(text, version) {
 		r.Fail("text of alert %d", o)
 		return 0
+	}
+	if version < 3 {
+		t.packed = t.texts.renew(t.packed[:0], text)
+		text = t.packed
 	}
 	return t.store.put(o, text)
 }
 
-func (t *Table) loadDictionaries(r *wire.Reader) {
+func (t *Table) loadDictionaries(r *wire.Reader, version byte) {
 	t.ordinal = uint16(r.Uint32())
 	kept := make([]bool, t.entries.Len()) // by a list of those parked
 	for i := range t.dictionaries {
@@ -177,7 +187,7 @@ func (t *Table) loadDictionaries(r *wire.Reader) {
 			return
 		}
 		t.loadWords(r, d)
-		t.loadAside(r, d)
+		t.loadAside(r, d, version)
 		for range r.Count(1) {
 			ref := r.Uint32()
 			if int(ref) >= t.entries.Len() || t.at(Ref(ref)).flags&parked == 0 || kept[ref] {
@@ -226,7 +236,7 @@ func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
 	}
 }
 
-func (t *Table) loadAside(r *wire.Reader, d *dictionary) {
+func (t *Table) loadAside(r *wire.Reader, d *dictionary, version byte) {
 	for range r.Count(3) {
 		o := other{Ref(r.Uint32()), r.Uint32()}
 		if o.ref == 0 || int(o.ref) >= t.entries.Len() || t.at(o.ref).flags == 0 {
@@ -237,7 +247,7 @@ func (t *Table) loadAside(r *wire.Reader, d *dictionary) {
 			r.Fail("a text of alert %d twice", o.ref)
 			return
 		}
-		p := t.loadText(r, owner(o.ref)|ownedAside)
+		p := t.loadText(r, owner(o.ref)|ownedAside, version)
 		if r.Err() != nil {
 			return
 		}
@@ -267,7 +277,7 @@ func (t *Table) loadFree(r *wire.Reader, want int) {
 	}
 }
 
-func (s *texts) load(r *wire.Reader) {
+func (s *texts) load(r *wire.Reader, version byte) {
 	n := r.Count(1)
 	if n > maxSymbols {
 		r.Fail("%d symbols", n)
@@ -287,11 +297,53 @@ func (s *texts) load(r *wire.Reader) {
 	for i := range s.seen {
 		s.seen[i] = r.Uint32()
 	}
+	if version < 3 {
+		return
+	}
+	for i := range s.bases {
+		s.bases[i] = base{r.Uint32(), r.Byte()}
+		if s.bases[i].symbol > uint32(n) {
+			r.Fail("base %d is symbol %d", i, s.bases[i].symbol)
+		}
+	}
+}
+
+// renew packs a text of version 2 anew, whose annotations and URL were strings as
+// those of labels are.
+func (s *texts) renew(dst, b []byte) []byte {
+	rest := s.skip(b)
+	dst = append(dst, b[:len(b)-len(rest)]...)
+	count, n := binary.Uvarint(rest)
+	dst = append(dst, rest[:n]...)
+	rest = rest[n:]
+	for i := range 2*count + 1 {
+		name := i%2 == 0 && i < 2*count
+		u, n := binary.Uvarint(rest)
+		form := u
+		if !name {
+			form = u>>1<<formBits | u&1
+		}
+		dst = binary.AppendUvarint(dst, form)
+		rest = rest[n:]
+		if u&1 == 0 {
+			dst, rest = append(dst, rest[:u>>1]...), rest[u>>1:]
+		}
+	}
+	return dst
 }
 
 // sound reports whether packed text can be read without fear.
-func (s *texts) sound(b []byte) bool {
+func (s *texts) sound(b []byte, version byte) bool {
 	r := wire.NewReader(b)
+	pass := func(n uint64) {
+		if n > uint64(r.Left()) {
+			r.Fail("length %d", n)
+			return
+		}
+		for range n {
+			r.Byte()
+		}
+	}
 	str := func() {
 		u := r.Uint()
 		if u&1 == 1 {
@@ -300,19 +352,33 @@ func (s *texts) sound(b []byte) bool {
 			}
 			return
 		}
-		if u>>1 > uint64(r.Left()) {
-			r.Fail("length %d", u>>1)
-			return
-		}
-		for range u >> 1 {
-			r.Byte()
+		pass(u >> 1)
+	}
+	text := func() {
+		u := r.Uint()
+		n := u >> formBits
+		switch form := u & (1<<formBits - 1); {
+		case form == inline:
+			pass(n)
+		case form > alike || n >= uint64(len(s.symbols)):
+			r.Fail("form %d of symbol %d", form, n)
+		case form == alike:
+			if head, tail, most := r.Uint(), r.Uint(), uint64(len(s.symbols[n])); head > most || tail > most-head {
+				r.Fail("%d and %d of %d bytes", head, tail, most)
+			}
+			pass(r.Uint())
 		}
 	}
-	for range 2 {
-		for range 2 * r.Count(2) {
-			str()
-		}
+	if version < 3 {
+		text = str
 	}
-	str()
+	for range 2 * r.Count(2) {
+		str()
+	}
+	for range r.Count(2) {
+		str()
+		text()
+	}
+	text()
 	return r.End() == nil
 }

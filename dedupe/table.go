@@ -229,18 +229,14 @@ func (t *Table) View(dst alert.Labels, r Ref) alert.Labels {
 // ViewAnnotations is Annotations in the same way.
 func (t *Table) ViewAnnotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
-	dst, rest = t.texts.viewLabels(dst, rest)
-	url, _ := t.texts.view(rest)
-	return dst, url
+	return t.texts.viewAnnotations(dst, rest)
 }
 
 // Annotations appends the newest annotations to dst and returns the newest
 // generator URL with them.
 func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
-	dst, rest = t.texts.labels(dst, rest)
-	url, _ := t.texts.str(rest)
-	return dst, url
+	return t.texts.annotations(dst, rest)
 }
 
 // Lookup returns the alerts with this fingerprint: more than one only where

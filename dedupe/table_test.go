@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/wire"
 )
 
 var epoch = alert.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -207,5 +208,100 @@ func TestTextsBeyondTheSymbols(t *testing.T) {
 	}
 	if n := len(table.texts.symbols); n != maxSymbols {
 		t.Errorf("%d symbols", n)
+	}
+}
+
+// TestTextsOfTemplates gives alerts of a rule annotations that differ in their
+// middle, their start, their end or throughout, and says some of them again.
+func TestTextsOfTemplates(t *testing.T) {
+	table := NewTable()
+	rng := rand.New(rand.NewPCG(3, 4))
+	var refs []Ref
+	var want []alert.Alert
+	for i := range 3000 {
+		own, rule := fmt.Sprint(rng.IntN(900)), rng.IntN(5)
+		text := strings.Repeat("the text of rule "+fmt.Sprint(rule)+" ", 3)
+		a := alert.Alert{
+			Labels: alert.Labels{{Name: "alertname", Value: fmt.Sprint("Rule", rule)}, {Name: "pod", Value: fmt.Sprint(i)}},
+			Annotations: alert.Labels{
+				{Name: "end", Value: text + own}, {Name: "middle", Value: text + own + text}, {Name: "none", Value: strings.Repeat(own, rng.IntN(30))},
+				{Name: "same", Value: text}, {Name: "short", Value: text[:rng.IntN(len(text))]}, {Name: "start", Value: own + text},
+			},
+			GeneratorURL: "https://prometheus.example.org/graph?g0.expr=" + own,
+		}
+		a.Fingerprint = a.Labels.Fingerprint()
+		ref, _ := table.Observe(epoch, &a, time.Hour)
+		refs, want = append(refs, ref), append(want, a)
+		if rng.IntN(3) == 0 {
+			k := rng.IntN(len(want))
+			want[k].Annotations = a.Annotations
+			table.Observe(epoch, &want[k], time.Hour)
+		}
+	}
+	r := wire.NewReader(state(table))
+	for name, tt := range map[string]*Table{"as it grew": table, "as it was loaded": LoadState(r)} {
+		for i, ref := range refs {
+			ann, url := tt.Annotations(nil, ref)
+			seen, seenURL := tt.ViewAnnotations(nil, ref)
+			if !ann.Equal(want[i].Annotations) || url != want[i].GeneratorURL || !seen.Equal(ann) || seenURL != url {
+				t.Fatalf("%s: alert %d has %v %s, seen as %v %s, want %v %s", name, i, ann, url, seen, seenURL, want[i].Annotations, want[i].GeneratorURL)
+			}
+			if got := tt.texts.hashAnnotations(tt.store.get(tt.at(ref).text)); got != annotationHash(&want[i]) {
+				t.Fatalf("%s: alert %d has hash %x", name, i, got)
+			}
+		}
+	}
+}
+
+// TestAlikeTakesWhatDiffers holds what a text takes beside the likes of it, and
+// that those which are like no other make few symbols.
+func TestAlikeTakesWhatDiffers(t *testing.T) {
+	var s texts
+	size := func(i int) int {
+		pod := fmt.Sprint("checkout-", 1000+i)
+		return len(s.pack(nil, &alert.Alert{
+			Labels:      alert.Labels{{Name: "alertname", Value: "PodCrashLooping"}},
+			Annotations: alert.Labels{{Name: "description", Value: "Pod shop/" + pod + " has been crash looping for longer than fifteen minutes."}},
+		}))
+	}
+	for i := range 3 {
+		size(i)
+	}
+	if got := size(3); got > 20 {
+		t.Errorf("%d bytes for four digits of a description", got)
+	}
+	before := len(s.symbols)
+	for i := range 100 {
+		s.pack(nil, &alert.Alert{
+			Labels:      alert.Labels{{Name: "alertname", Value: "Unlike"}},
+			Annotations: alert.Labels{{Name: "description", Value: strings.Repeat(fmt.Sprint(i), 40)}},
+		})
+	}
+	if got := len(s.symbols) - before; got > maxTries+2 { // and two names
+		t.Errorf("texts that are unlike each other made %d symbols, at most %d", got, maxTries+2)
+	}
+}
+
+// TestTextsOfVersionTwo packs as that version did.
+func TestTextsOfVersionTwo(t *testing.T) {
+	var s texts
+	a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: "a pod"}}, GeneratorURL: "https://prometheus.example.org/graph"}
+	for i := range 70 {
+		a.Annotations = append(a.Annotations, alert.Label{Name: fmt.Sprint("note ", i), Value: strings.Repeat("long ", i)})
+	}
+	for pass := range 3 { // strings in full, then symbols
+		old := s.appendLabels(s.appendLabels(nil, a.Labels), a.Annotations)
+		old = s.appendString(old, a.GeneratorURL)
+		if !s.sound(old, 2) || s.sound(old, stateVersion) {
+			t.Errorf("pass %d: it is not taken for version 2", pass)
+		}
+		text := s.renew(nil, old)
+		if !s.sound(text, stateVersion) {
+			t.Fatalf("pass %d: it is not sound", pass)
+		}
+		labels, rest := s.labels(nil, text)
+		if notes, url := s.annotations(nil, rest); !labels.Equal(a.Labels) || !notes.Equal(a.Annotations) || url != a.GeneratorURL {
+			t.Errorf("pass %d: it reads %v %v %s", pass, labels, notes, url)
+		}
 	}
 }

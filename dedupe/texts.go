@@ -19,12 +19,27 @@ const minSymbol = 3
 // texts packs label sets. A string that comes a second time is kept once and
 // referred to by number; one that was seen once stands where it is used. So
 // names, namespaces and runbooks cost two bytes an alert, and a pod's name only
-// its own length.
+// its own length. Annotations of one rule are made from one template: of one that
+// begins and ends as a base does, only what stands between is kept.
 type texts struct {
 	symbols []string
 	index   []symbolSlot    // open addressing, linear probing, a power of two long
 	seen    [1 << 14]uint32 // hashes of strings seen once, a direct-mapped guess
+	bases   [1 << baseBits]base
 }
+
+// base is what an annotation of a rule looks like, by rule and place.
+type base struct {
+	symbol uint32 // counted from 1
+	tries  uint8  // symbols that were made for it
+}
+
+const (
+	baseBits = 10
+	maxTries = 16 // so that a text without a likeness makes few symbols
+	minBase  = 32 // bytes of a string that is worth one
+	minAlike = 16 // bytes to be shared with one
+)
 
 type symbolSlot struct {
 	hash   uint32
@@ -61,14 +76,67 @@ func (s *texts) grow() {
 	}
 }
 
-// Packed form: uvarint count, then for each label two strings; labels, then
+// Packed form: uvarint count, then for each label two strings; then the same of
 // annotations, then the generator URL. A string is uvarint n<<1|1 for symbol n,
-// or uvarint length<<1 and its bytes.
+// or uvarint length<<1 and its bytes. The value of an annotation and the URL are
+// uvarint n<<2 and one of the forms below.
+const (
+	inline   = iota // n bytes, which follow
+	symbol          // n
+	alike           // symbol n; it shares so many bytes from the start and up to the end: uvarints, then length and bytes of what stands between
+	formBits = 2
+)
 
 func (s *texts) pack(dst []byte, a *alert.Alert) []byte {
 	dst = s.appendLabels(dst, a.Labels)
-	dst = s.appendLabels(dst, a.Annotations)
-	return s.appendString(dst, a.GeneratorURL)
+	dst = binary.AppendUvarint(dst, uint64(len(a.Annotations)))
+	rule := xxhash.Sum64String(a.Name())
+	for i := range a.Annotations {
+		dst = s.appendString(dst, a.Annotations[i].Name)
+		dst = s.appendText(dst, a.Annotations[i].Value, rule+uint64(i))
+	}
+	return s.appendText(dst, a.GeneratorURL, rule+uint64(len(a.Annotations)))
+}
+
+// appendText is appendString for what may be like others of its rule and place.
+func (s *texts) appendText(dst []byte, v string, place uint64) []byte {
+	if n, ok := s.symbol(v); ok {
+		return binary.AppendUvarint(dst, uint64(n)<<formBits|symbol)
+	}
+	if len(v) >= minBase {
+		at := &s.bases[place*0x9e3779b97f4a7c15>>(64-baseBits)]
+		if at.symbol != 0 {
+			like := s.symbols[at.symbol-1]
+			if head, tail := common(v, like); head+tail >= minAlike {
+				dst = binary.AppendUvarint(dst, uint64(at.symbol-1)<<formBits|alike)
+				dst = binary.AppendUvarint(dst, uint64(head))
+				dst = binary.AppendUvarint(dst, uint64(tail))
+				dst = binary.AppendUvarint(dst, uint64(len(v)-head-tail))
+				return append(dst, v[head:len(v)-tail]...)
+			}
+		}
+		if at.tries < maxTries && len(s.symbols) < maxSymbols {
+			h := xxhash.Sum64String(v)
+			n := s.add(strings.Clone(v), s.find(v, h), h)
+			*at = base{n + 1, at.tries + 1}
+			return binary.AppendUvarint(dst, uint64(n)<<formBits|symbol)
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(v))<<formBits)
+	return append(dst, v...)
+}
+
+// common is how many bytes a and b have in common at their start, and at their end
+// behind those.
+func common(a, b string) (head, tail int) {
+	n := min(len(a), len(b))
+	for head < n && a[head] == b[head] {
+		head++
+	}
+	for head+tail < n && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return head, tail
 }
 
 func (s *texts) appendLabels(dst []byte, ls alert.Labels) []byte {
@@ -141,6 +209,69 @@ func (s *texts) view(b []byte) (string, []byte) {
 	return unsafe.String(&b[0], l), b[l:]
 }
 
+// text reads what appendText has written: the middle is what stands there, the
+// others are of a symbol. The pieces hold until the table changes.
+func (s *texts) text(b []byte) (pieces [3]string, rest []byte) {
+	u, n := binary.Uvarint(b)
+	b = b[n:]
+	at := u >> formBits
+	switch u & (1<<formBits - 1) {
+	case symbol:
+		return [3]string{s.symbols[at]}, b
+	case alike:
+		head, n := binary.Uvarint(b)
+		tail, m := binary.Uvarint(b[n:])
+		length, k := binary.Uvarint(b[n+m:])
+		b = b[n+m+k:]
+		like := s.symbols[at]
+		return [3]string{like[:head], unsafe.String(unsafe.SliceData(b), length), like[uint64(len(like))-tail:]}, b[length:]
+	}
+	return [3]string{1: unsafe.String(unsafe.SliceData(b), at)}, b[at:]
+}
+
+// annotations appends copies and returns the URL that stands behind them.
+func (s *texts) annotations(dst alert.Labels, b []byte) (alert.Labels, string) {
+	count, n := binary.Uvarint(b)
+	b = b[n:]
+	for range count {
+		var l alert.Label
+		var v [3]string
+		l.Name, b = s.str(b)
+		v, b = s.text(b)
+		l.Value = own(&v)
+		dst = append(dst, l)
+	}
+	v, _ := s.text(b)
+	return dst, own(&v)
+}
+
+// viewAnnotations is annotations without the copies, but of what is like a base.
+func (s *texts) viewAnnotations(dst alert.Labels, b []byte) (alert.Labels, string) {
+	count, n := binary.Uvarint(b)
+	b = b[n:]
+	for range count {
+		var l alert.Label
+		var v [3]string
+		l.Name, b = s.view(b)
+		v, b = s.text(b)
+		l.Value = join(&v)
+		dst = append(dst, l)
+	}
+	v, _ := s.text(b)
+	return dst, join(&v)
+}
+
+// join copies what is several pieces.
+func join(v *[3]string) string { return v[0] + v[1] + v[2] }
+
+// own is join of what holds for ever: packed text is written over.
+func own(v *[3]string) string {
+	if v[0] == "" && v[2] == "" {
+		return strings.Clone(v[1])
+	}
+	return join(v)
+}
+
 func (s *texts) labels(dst alert.Labels, b []byte) (alert.Labels, []byte) {
 	count, n := binary.Uvarint(b)
 	b = b[n:]
@@ -200,11 +331,14 @@ func (s *texts) hashAnnotations(b []byte) uint64 {
 	b = s.skip(b)
 	count, n := binary.Uvarint(b)
 	b = b[n:]
-	var v string
-	for range 2 * count {
-		v, b = s.view(b)
-		h = append(append(h, v...), 0xff)
+	for range count {
+		var name string
+		var v [3]string
+		name, b = s.view(b)
+		v, b = s.text(b)
+		h = append(append(h, name...), 0xff)
+		h = append(append(append(append(h, v[0]...), v[1]...), v[2]...), 0xff)
 	}
-	v, _ = s.view(b)
-	return xxhash.Sum64(append(h, v...))
+	v, _ := s.text(b)
+	return xxhash.Sum64(append(append(append(h, v[0]...), v[1]...), v[2]...))
 }

@@ -22,46 +22,52 @@ type episode struct {
 // episodes follows open episodes: for their length, and, of the critical ones,
 // for whether somebody heard of them.
 type episodes struct {
-	open     openEpisodes
-	critical map[alert.Fingerprint]struct{} // of the open ones
+	open     openEpisodes // all but the critical ones
+	critical openEpisodes
 
 	ended, short, shortTold uint64 // measured, under SelfResolved, and of those paged or grouped
 
 	swallowed, belowThreshold criticals
 }
 
-func newEpisodes() episodes {
-	return episodes{critical: map[alert.Fingerprint]struct{}{}}
+// of finds where an open episode is, nil where there is none.
+func (es *episodes) of(fp alert.Fingerprint) (*openEpisodes, episode) {
+	for _, o := range [...]*openEpisodes{&es.open, &es.critical} {
+		if e, ok := o.get(fp); ok {
+			return o, e
+		}
+	}
+	return nil, episode{}
 }
 
 func (es *episodes) begin(r *correlate.Row) {
-	if old, ok := es.open.get(r.Fingerprint); ok {
+	if o, old := es.of(r.Fingerprint); o != nil {
 		// Its end was never told. It is judged as it stands, lest a new onset
 		// hide that nobody heard of the old one.
-		es.settle(r.Fingerprint, old, r.At)
+		es.settle(o, r.Fingerprint, old, r.At)
 	}
-	if r.Severity != alert.Critical && es.open.len()-len(es.critical) >= MaxEpisodes {
+	if r.Severity != alert.Critical && es.open.len() >= MaxEpisodes {
 		return
 	}
 	es.put(r.Fingerprint, episode{since: r.At, until: r.Until, dim: r.Dim, now: r.Now, severity: r.Severity, paged: r.Paged})
 }
 
 func (es *episodes) move(r *correlate.Row) {
-	e, ok := es.open.get(r.Fingerprint)
-	if !ok {
+	o, e := es.of(r.Fingerprint)
+	if o == nil {
 		return
 	}
 	e.now, e.until, e.paged = r.Now, r.Until, r.Paged
 	if e.ended && !waits(e.now) {
-		es.settle(r.Fingerprint, e, r.At)
+		es.settle(o, r.Fingerprint, e, r.At)
 		return
 	}
-	es.open.put(r.Fingerprint, e)
+	o.put(r.Fingerprint, e)
 }
 
 func (es *episodes) end(r *correlate.Row) {
-	e, ok := es.open.get(r.Fingerprint)
-	if !ok || e.ended {
+	o, e := es.of(r.Fingerprint)
+	if o == nil || e.ended {
 		return
 	}
 	if r.Now != correlate.NoDisposition {
@@ -79,10 +85,10 @@ func (es *episodes) end(r *correlate.Row) {
 	}
 	if e.severity == alert.Critical && waits(e.now) {
 		e.ended = true // what becomes of it is still to be told
-		es.open.put(r.Fingerprint, e)
+		o.put(r.Fingerprint, e)
 		return
 	}
-	es.settle(r.Fingerprint, e, r.At)
+	es.settle(o, r.Fingerprint, e, r.At)
 }
 
 // heard reports whether somebody heard of an alert itself: a storm may have
@@ -94,17 +100,18 @@ func heard(d correlate.Disposition, paged alert.Severity) bool {
 // waits reports whether d is a disposition that another has to follow.
 func waits(d correlate.Disposition) bool { return d == correlate.Pending || d == correlate.Held }
 
+// put opens an episode.
 func (es *episodes) put(fp alert.Fingerprint, e episode) {
-	es.open.put(fp, e)
 	if e.severity == alert.Critical {
-		es.critical[fp] = struct{}{}
+		es.critical.put(fp, e)
+		return
 	}
+	es.open.put(fp, e)
 }
 
-// settle closes an episode and judges it.
-func (es *episodes) settle(fp alert.Fingerprint, e episode, at alert.Time) {
-	es.open.remove(fp)
-	delete(es.critical, fp)
+// settle closes an episode of o and judges it.
+func (es *episodes) settle(o *openEpisodes, fp alert.Fingerprint, e episode, at alert.Time) {
+	o.remove(fp)
 	switch e.judge(at) {
 	case swallowed:
 		es.swallowed.add(critical{fp, e, false})
@@ -147,10 +154,8 @@ func (e *episode) judge(at alert.Time) judgement {
 
 // standing counts the open critical episodes that are not accounted for.
 func (es *episodes) standing(at alert.Time) (swallowedOnes, belowOnes uint64) {
-	// order: counts only
-	for fp := range es.critical {
-		e, _ := es.open.get(fp)
-		switch e.judge(at) {
+	for i := range es.critical.len() {
+		switch es.critical.at(i).e.judge(at) {
 		case swallowed:
 			swallowedOnes++
 		case belowThreshold:
@@ -168,10 +173,9 @@ func (es *episodes) list(j judgement, at alert.Time) []critical {
 		of = &es.belowThreshold
 	}
 	out := slices.Clone(of.latest)
-	// order: sorted below
-	for fp := range es.critical {
-		if e, _ := es.open.get(fp); e.judge(at) == j {
-			out = append(out, critical{fp, e, !e.ended})
+	for i := range es.critical.len() {
+		if o := es.critical.at(i); o.e.judge(at) == j {
+			out = append(out, critical{o.fp, o.e, !o.e.ended})
 		}
 	}
 	slices.SortFunc(out, func(a, b critical) int {

@@ -69,7 +69,6 @@ type Ledger struct {
 func New(dims func(uint32) correlate.Dim, opts Options) *Ledger {
 	return &Ledger{
 		dims:     dims,
-		episodes: newEpisodes(),
 		receipts: newReceipts(),
 		trail:    newTrail(opts.TrailRows),
 	}

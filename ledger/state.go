@@ -33,7 +33,7 @@ const (
 // AppendState writes all that later folds, reports and explanations depend on.
 // The same books give the same bytes. What New was given is not among it.
 func (l *Ledger) AppendState(w *wire.Writer) {
-	w.B = slices.Grow(w.B, rowStateBytes*l.trail.rows.Len()+episodeStateBytes*l.episodes.open.len()+dimStateBytes*len(l.byDim))
+	w.B = slices.Grow(w.B, rowStateBytes*l.trail.rows.Len()+episodeStateBytes*(l.episodes.open.len()+l.episodes.critical.len())+dimStateBytes*len(l.byDim))
 	s := &stateWriter{Writer: w, words: map[string]uint64{}}
 	s.Byte(stateVersion)
 	s.Int(int64(l.since))
@@ -58,7 +58,7 @@ func (l *Ledger) AppendState(w *wire.Writer) {
 // disposition in a row, are taken as they come here, too.
 func (l *Ledger) LoadState(r *wire.Reader) error {
 	s := &stateReader{Reader: r}
-	loaded := &Ledger{dims: l.dims, episodes: newEpisodes(), receipts: newReceipts(), trail: newTrail(l.trail.limit)}
+	loaded := &Ledger{dims: l.dims, receipts: newReceipts(), trail: newTrail(l.trail.limit)}
 	loaded.trail.limit = l.trail.limit // none is not the default
 	for _, part := range []struct {
 		name string

@@ -55,8 +55,8 @@ func busyLedger() *Ledger {
 
 func BenchmarkAppendState(b *testing.B) {
 	l := busyLedger()
-	if l.episodes.open.len() != benchEpisodes || l.trail.Overwritten() == 0 {
-		b.Fatalf("%d episodes, %d rows", l.episodes.open.len(), l.trail.rows.Len())
+	if n := l.episodes.open.len() + l.episodes.critical.len(); n != benchEpisodes || l.trail.Overwritten() == 0 {
+		b.Fatalf("%d episodes, %d rows", n, l.trail.rows.Len())
 	}
 	part := func(appendTo func(*stateWriter)) float64 {
 		s := &stateWriter{Writer: &wire.Writer{}, words: map[string]uint64{}}

@@ -86,7 +86,7 @@ func (es *episodes) append(s *stateWriter) {
 	s.Uint(es.short)
 	s.Uint(es.shortTold)
 
-	open := es.open.all()
+	open := append(es.open.all(), es.critical.all()...)
 	slices.SortFunc(open, func(a, b openEpisode) int {
 		return cmp.Or(cmp.Compare(a.e.since, b.e.since), cmp.Compare(a.fp, b.fp))
 	})
@@ -112,10 +112,9 @@ func (l *Ledger) loadEpisodes(s *stateReader) {
 	es.ended, es.short, es.shortTold = s.Uint(), s.Uint(), s.Uint()
 	r := &episodeReader{stateReader: s}
 	n := s.Count(minEpisodeBytes)
-	es.open = openEpisodes{}
 	for range n {
 		fp, e := r.next()
-		if _, twice := es.open.get(fp); twice {
+		if twice, _ := es.of(fp); twice != nil {
 			s.Fail("two open episodes of %s", fp)
 		}
 		if s.Err() != nil {

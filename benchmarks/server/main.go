@@ -96,7 +96,7 @@ func run(ctx context.Context, o *options) error {
 // turn.
 const (
 	quickTimeout = 90 * time.Second
-	fullTimeout  = 20 * time.Minute
+	fullTimeout  = 40 * time.Minute
 )
 
 func measure(ctx context.Context, name string, m shape.Measurer, within time.Duration, binary, scratch string) error {

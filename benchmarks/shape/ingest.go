@@ -171,6 +171,7 @@ const renderAtOnce = 100_000
 
 // prime makes alerts known.
 func (r *run) prime(ctx context.Context, from, to int) error {
+	refused := 0
 	for i := from; i < to; i += renderAtOnce {
 		end := min(i+renderAtOnce, to)
 		l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
@@ -181,6 +182,12 @@ func (r *run) prime(ctx context.Context, from, to int) error {
 			return err
 		}
 		r.sent += res.Alerts
+		refused += res.Refused
+	}
+	if refused > 0 { // of what was refused a part may have been stored, and came again
+		taken, err := r.server.Settled(ctx, r.sent)
+		r.sent = taken
+		return err
 	}
 	return r.server.Drained(ctx, r.sent)
 }

@@ -30,6 +30,7 @@ var entries = []entry{
 	{"repeat, core and accounts", []string{"Repeat/core+ledger"}, "allocs/op", 0, false},
 	{"new alert, core and accounts", []string{"New"}, "cpu-ns/alert", 3000, false},
 	{"memory, 1 M or 100,000 live", []string{"Server/state/live=1000000", "Server/state/live=100000"}, "rss-B/alert", 700, false},
+	{"memory, 10 M live, while it answers", []string{"Server/crowd/live=10000000"}, "peak-MB", 8000, false},
 	{"log, re-sends in 256", []string{"Server/resend/alerts=256"}, "log-B/alert", 64, false},
 	{"storm, accepted", []string{"Server/storm"}, "alerts/s", 200_000, true},
 	{"storm, first page after group_wait", []string{"Server/storm"}, "first-page-late-ms", 1000, false},

@@ -192,6 +192,24 @@ func (s *Server) Drained(ctx context.Context, alerts int) error {
 	return errors.Join(err, over)
 }
 
+// Settled waits until the server has dealt with so many alerts at least, and with
+// no more for a while, and returns how many they are.
+func (s *Server) Settled(ctx context.Context, alerts int) (taken int, err error) {
+	const quiet = time.Second
+	var since time.Time
+	err = s.eventually(ctx, drainTimeout, "settle", func() error {
+		got, err := s.Taken(ctx)
+		if err == nil && (got < alerts || got != taken) {
+			taken, since = got, time.Now()
+		}
+		if err == nil && time.Since(since) < quiet {
+			err = fmt.Errorf("%d, at least %d", got, alerts)
+		}
+		return err
+	})
+	return taken, err
+}
+
 // Stop asks the server to end, and waits.
 func (s *Server) Stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -72,15 +71,7 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	return c
 }
 
-// collectAt is how many percent of what is alive the heap may grow by before it
-// is collected, where GOGC does not say: what lives long holds few pointers, so
-// that to collect it costs little, and half the room is worth more.
-const collectAt = 50
-
 func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
 	log, err := logs.New(os.Stderr, f.logLevel, f.logFormat)
 	if err != nil {
 		return usageError{err}
@@ -96,6 +87,9 @@ func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
 	o, err := f.options(listener.Addr(), stdout, log)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		go pace(ctx)
 	}
 	n, err := node.Start(ctx, o)
 	if err != nil {

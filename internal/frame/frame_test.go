@@ -378,54 +378,6 @@ func TestEachKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// TestSpelledAlertsStay reuses the memory of an event after its alerts were kept
-// as structs.
-func TestSpelledAlertsStay(t *testing.T) {
-	for _, kind := range []Kind{Alerts, Deliveries} {
-		s := NewSpeller(1, func(*alert.Alert) bool { return true })
-		e := Event{Kind: kind, Dictionary: 1, First: 5, Alerts: sample(1), Runs: []uint32{0, 1}}
-		var kept []alert.Alert
-		s.Each(&e, func(a *alert.Alert) { kept = append(kept, *a) })
-		for i := range e.Alerts {
-			for j := range e.Alerts[i].Labels {
-				e.Alerts[i].Labels[j].Value = "overwritten"
-			}
-		}
-		s.Each(&Event{Kind: Deliveries, Dictionary: 1, Repeats: []alert.Repeat{{Number: 5, EndsAt: at + 1}}, Runs: []uint32{1}}, func(*alert.Alert) {})
-		for i, want := range sample(1) {
-			if got := kept[i]; got.Labels.String() != want.Labels.String() || got.EndsAt != want.EndsAt {
-				t.Errorf("kind %v: kept %v until %v, want %v until %v", kind, got.Labels, got.EndsAt, want.Labels, want.EndsAt)
-			}
-		}
-	}
-}
-
-func TestSpellerWritesOutWhatItCaresFor(t *testing.T) {
-	s := NewSpeller(2, func(a *alert.Alert) bool { return a.Labels.Get("pod") != "checkout-1" })
-	heard := func(e *Event) string {
-		var out []string
-		s.Each(e, func(a *alert.Alert) { out = append(out, a.Labels.Get("pod")+fmt.Sprint(a.EndsAt == at)) })
-		return fmt.Sprint(out)
-	}
-	f := func(dictionary uint64, full []alert.Alert, numbers []uint32, want string) {
-		t.Helper()
-		e := Event{Kind: Deliveries, Dictionary: dictionary, First: 5, Alerts: full, Runs: []uint32{0, uint32(len(full)), uint32(len(numbers))}}
-		for _, n := range numbers {
-			e.Repeats = append(e.Repeats, alert.Repeat{Number: n, EndsAt: at})
-		}
-		if got := heard(&e); got != want {
-			t.Errorf("heard %s, want %s", got, want)
-		}
-	}
-	alerts := sample(9)
-	f(1, []alert.Alert{alerts[0], alerts[1], alerts[4]}, []uint32{5, 6, 7}, "[checkout-0false checkout-4false checkout-0true checkout-4true]")
-	f(1, nil, []uint32{7, 9}, "[checkout-4true]")
-	f(2, []alert.Alert{alerts[3]}, []uint32{5, 7}, "[checkout-3false checkout-3true]")
-	f(1, nil, []uint32{5}, "[checkout-0true]")
-	f(3, nil, []uint32{5}, "[]")                                                                                                                               // now the first is forgotten
-	f(1, []alert.Alert{alerts[8], alerts[0], alerts[4]}, []uint32{5, 6, 7}, "[checkout-8false checkout-0false checkout-4false checkout-8true checkout-0true]") // two at most
-}
-
 // TestOnlyWhatIsAskedFor holds that a Decoder with Only reads the alerts that it
 // is to read as one without does, and says of the others the same severity.
 func TestOnlyWhatIsAskedFor(t *testing.T) {

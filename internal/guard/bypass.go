@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 )
 
 // bypassWithin is what a core in trouble gets, so that one which is well again
@@ -50,17 +51,17 @@ func (g *Guard) patience() time.Duration {
 // Waiting lists what should have been paged at the look before the last and has
 // not been, by the receivers that have not got it: there were too many, or they
 // took none.
-func (g *Guard) Waiting() map[string][]*alert.Alert {
+func (g *Guard) Waiting() map[string][]*kept.Alert {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := map[string][]*alert.Alert{}
+	out := map[string][]*kept.Alert{}
 	for _, w := range g.left {
-		if g.waiting[w.alert.Fingerprint] != w {
+		if g.waiting[w.Fingerprint] != w {
 			continue
 		}
 		for _, way := range g.waysOf(w) {
 			if !w.tried[way].took {
-				out[way.Receiver] = append(out[way.Receiver], &w.alert)
+				out[way.Receiver] = append(out[way.Receiver], w.Alert)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
@@ -53,17 +54,21 @@ type Options struct {
 
 // watched is an alert whose disposition is awaited.
 type watched struct {
-	alert  alert.Alert
-	seq    uint64
-	pageBy time.Time
-	seen   time.Time // when the guard first read of it
-	forced bool      // whatever the desk says
-	extra  bool      // beyond MaxWatched: there is one look at it
+	*kept.Alert
+	seq     uint64
+	pageBy  time.Time
+	seen    time.Time // when the guard first read of it
+	forced  bool      // whatever the desk says
+	extra   bool      // beyond MaxWatched: there is one look at it
+	overdue bool      // at the last look
+	*paging           // nil before it is to be paged
+}
 
-	overdue bool         // at the last look
-	route   *pager.Route // that ways are by
-	ways    []pager.Way
-	tried   map[pager.Way]attempt
+// paging is what few alerts come to.
+type paging struct {
+	route *pager.Route // that ways are by
+	ways  []pager.Way
+	tried map[pager.Way]attempt
 }
 
 // attempt is what came of sending an alert on one of its ways.
@@ -84,6 +89,7 @@ type Guard struct {
 
 	mu        sync.Mutex
 	waiting   map[alert.Fingerprint]*watched
+	alerts    *kept.Alerts
 	left      []*watched      // overdue, and still not paged a look later
 	extra     []*watched      // beyond MaxWatched
 	uncounted map[string]int  // beyond them, and in no page yet, by receiver
@@ -96,19 +102,23 @@ func New(o Options) *Guard {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, uncounted: map[string]int{}, busy: map[string]bool{}}
+	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, alerts: kept.New(0), uncounted: map[string]int{}, busy: map[string]bool{}}
 }
 
 // Force has an alert paged at the next look, whatever is known of it.
 func (g *Guard) Force(a *alert.Alert, seq uint64) {
-	own := a.Clone()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.waiting[a.Fingerprint] == nil && len(g.waiting) >= MaxWatched {
-		g.beyond(&own, seq)
+	g.await(&watched{Alert: g.alerts.Pack(a), seq: seq, pageBy: time.Now(), forced: true})
+}
+
+// await has w looked at until it is settled, or once where there is no room.
+func (g *Guard) await(w *watched) {
+	if g.waiting[w.Fingerprint] == nil && len(g.waiting) >= MaxWatched {
+		g.beyond(w.Alert, w.seq)
 		return
 	}
-	g.waiting[a.Fingerprint] = &watched{alert: own, seq: seq, pageBy: time.Now(), forced: true}
+	g.waiting[w.Fingerprint] = w
 }
 
 // Paged counts the alerts that the guard has paged.
@@ -121,19 +131,16 @@ func (g *Guard) TurnedAway() uint64 { return g.turnedAway.Load() }
 func (g *Guard) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.read(ctx) })
-	for {
-		t := time.NewTimer(look)
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			t.Stop()
-			wg.Wait()
-			g.sending.Wait()
-			return
-		case <-t.C:
+		case <-time.After(look):
 			g.inspect(ctx, time.Now())
 			g.looked.Store(time.Now().UnixNano())
 		}
 	}
+	wg.Wait()
+	g.sending.Wait()
 }
 
 // read follows the log from a little before now, so that what was accepted just
@@ -163,7 +170,7 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 	d := frame.Decoder{Only: func(s alert.Severity, status alert.Status) bool {
 		return s >= alert.Error || status == alert.Resolved // what was forced may be of any severity
 	}}
-	speller := frame.NewSpeller(MaxWatched, func(a *alert.Alert) bool { return a.Labels != nil })
+	alerts := kept.New(MaxWatched)
 	for {
 		m, err := r.Next()
 		if err != nil {
@@ -172,25 +179,26 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 		since = m.At.Std()
 		// A frame that cannot be read is named by the engine.
 		_, _ = d.Decode(m.Data, func(e *frame.Event) error {
-			speller.Each(e, func(a *alert.Alert) { g.watch(a, m.Seq, since) })
+			alerts.Each(e, func(a *kept.Alert) { g.watch(a, m.Seq, since) }, g.ended)
 			return nil
 		})
 	}
 }
 
-// watch takes an alert whose strings and slices change no more, if it fires.
-func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
-	if a.Status == alert.Resolved { // it is over: nothing to act on
-		g.mu.Lock()
-		delete(g.waiting, a.Fingerprint)
-		g.mu.Unlock()
-		if g.opts.Ended != nil {
-			g.opts.Ended(a.Fingerprint)
-		}
-		return
+// ended lets go of an alert that is over: there is nothing to act on.
+func (g *Guard) ended(f alert.Fingerprint) {
+	g.mu.Lock()
+	delete(g.waiting, f)
+	g.mu.Unlock()
+	if g.opts.Ended != nil {
+		g.opts.Ended(f)
 	}
+}
+
+// watch takes an alert that fires.
+func (g *Guard) watch(a *kept.Alert, seq uint64, accepted time.Time) {
 	var within time.Duration
-	switch a.Labels.Severity() {
+	switch a.Severity {
 	case alert.Critical:
 		within = CriticalWithin
 	case alert.Error:
@@ -211,11 +219,7 @@ func (g *Guard) watch(a *alert.Alert, seq uint64, accepted time.Time) {
 	if earliest := time.Now().Add(grace); pageBy.Before(earliest) {
 		pageBy = earliest
 	}
-	if len(g.waiting) >= MaxWatched {
-		g.beyond(a, seq)
-		return
-	}
-	g.waiting[a.Fingerprint] = &watched{alert: *a, seq: seq, pageBy: pageBy, seen: time.Now()}
+	g.await(&watched{Alert: a, seq: seq, pageBy: pageBy, seen: time.Now()})
 }
 
 // inspect lets go of what is settled and pages what is overdue.
@@ -230,8 +234,7 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 			continue
 		}
 		before := w.overdue
-		w.overdue = g.due(w, known, until, now)
-		if w.overdue {
+		if w.overdue = g.due(w, known, until, now); w.overdue {
 			overdue = append(overdue, w)
 			if before {
 				g.left = append(g.left, w)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
@@ -256,10 +257,11 @@ func TestHangingReceiverDelaysNoOther(t *testing.T) {
 // TestBeyondTheLimitIsPagedAtOnce fills the table and brings one more.
 func TestBeyondTheLimitIsPagedAtOnce(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
+		alerts := kept.New(0)
 		one := func(i int) {
 			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
 			a.Fingerprint = a.Labels.Fingerprint()
-			p.guard.watch(&a, 1, time.Now())
+			p.guard.watch(alerts.Pack(&a), 1, time.Now())
 		}
 		for i := range MaxWatched {
 			one(i)
@@ -291,11 +293,12 @@ func TestBeyondTheLimitIsCounted(t *testing.T) {
 		p.mu.Lock()
 		p.broken = true
 		p.mu.Unlock()
+		alerts := kept.New(0)
 		p.guard.mu.Lock()
 		for i := range 3 * maxExtra {
 			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
 			a.Fingerprint = a.Labels.Fingerprint()
-			p.guard.beyond(&a, 1)
+			p.guard.beyond(alerts.Pack(&a), 1)
 		}
 		p.guard.mu.Unlock()
 		p.fire("critical", "within", alert.Firing)

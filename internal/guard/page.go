@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 )
 
@@ -20,9 +20,9 @@ const maxExtra = 64
 
 // beyond takes an alert for which there is no room: it is paged at the next look
 // or, where there are too many of these, counted in a page. The caller holds g.mu.
-func (g *Guard) beyond(a *alert.Alert, seq uint64) {
+func (g *Guard) beyond(a *kept.Alert, seq uint64) {
 	g.turnedAway.Add(1)
-	w := &watched{alert: *a, seq: seq, pageBy: time.Now(), extra: true}
+	w := &watched{Alert: a, seq: seq, pageBy: time.Now(), extra: true}
 	if len(g.extra) < maxExtra {
 		g.extra = append(g.extra, w)
 		return
@@ -88,8 +88,11 @@ func (g *Guard) dispatch(ctx context.Context, overdue []*watched) {
 
 // waysOf finds them once for each tree. The caller holds g.mu.
 func (g *Guard) waysOf(w *watched) []pager.Way {
+	if w.paging == nil {
+		w.paging = &paging{tried: map[pager.Way]attempt{}}
+	}
 	if r := g.pager.Route(); w.route != r {
-		w.route, w.ways = r, g.pager.Ways(&w.alert)
+		w.route, w.ways = r, g.pager.Ways(w.Unpack())
 	}
 	return w.ways
 }
@@ -97,11 +100,8 @@ func (g *Guard) waysOf(w *watched) []pager.Way {
 // page sends one alert on one way. It is let go when it has been tried on all of
 // its ways and somebody took it; until then the others are tried again.
 func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int) (took bool) {
-	err := g.pager.Send(ctx, &w.alert, way, others, true)
+	err := g.pager.Send(ctx, w.Unpack(), way, others, true)
 	g.mu.Lock()
-	if w.tried == nil {
-		w.tried = map[pager.Way]attempt{}
-	}
 	at := w.tried[way]
 	if at.took = err == nil; err != nil && !errors.Is(err, pager.ErrPace) {
 		at.failed++
@@ -116,8 +116,8 @@ func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int)
 			left++
 		}
 	}
-	if reached > 0 && left == 0 && g.waiting[w.alert.Fingerprint] == w {
-		delete(g.waiting, w.alert.Fingerprint)
+	if reached > 0 && left == 0 && g.waiting[w.Fingerprint] == w {
+		delete(g.waiting, w.Fingerprint)
 	}
 	g.mu.Unlock()
 	if err != nil {
@@ -127,7 +127,7 @@ func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int)
 		g.paged.Add(1)
 	}
 	g.opts.Logger.Error("the guard has paged: nobody had decided about a critical alert in time",
-		zap.Stringer("fingerprint", w.alert.Fingerprint), zap.Uint64("seq", w.seq), zap.String("receiver", way.Receiver))
+		zap.Stringer("fingerprint", w.Fingerprint), zap.Uint64("seq", w.seq), zap.String("receiver", way.Receiver))
 	return true
 }
 
@@ -136,8 +136,8 @@ func sortByDue(ws []*watched) {
 	slices.SortFunc(ws, func(a, b *watched) int {
 		return cmp.Or(
 			a.pageBy.Compare(b.pageBy),
-			cmp.Compare(b.alert.Labels.Severity(), a.alert.Labels.Severity()),
-			cmp.Compare(a.alert.Fingerprint, b.alert.Fingerprint),
+			cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(a.Fingerprint, b.Fingerprint),
 		)
 	})
 }

@@ -12,7 +12,7 @@ import (
 const limitsPage = "docs/limits.md"
 
 // limitedPackages are those whose limits stand in limitsPage.
-const limitedPackages = "ingest dedupe correlate enrich ledger sinks internal/access internal/canary internal/engine internal/frame internal/guard internal/guard/pager internal/heartbeat internal/ladder internal/node internal/preview internal/selfalert internal/stream internal/web"
+const limitedPackages = "ingest dedupe correlate enrich ledger sinks internal/access internal/canary internal/engine internal/frame internal/guard internal/guard/kept internal/guard/pager internal/heartbeat internal/ladder internal/node internal/preview internal/selfalert internal/stream internal/web"
 
 // noTables are limits of texts, times and guesses: nothing waits or is kept in
 // what they bound.

@@ -15,6 +15,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/selfalert"
 	"github.com/winnowhq/winnow/sinks"
 )
@@ -55,7 +56,7 @@ func (d *digests) look(ctx context.Context, now time.Time) {
 	}
 	for _, receiver := range slices.Sorted(maps.Keys(waiting)) {
 		alerts := waiting[receiver]
-		news := slices.ContainsFunc(alerts, func(a *alert.Alert) bool { return !d.told[a.Fingerprint] })
+		news := slices.ContainsFunc(alerts, func(a *kept.Alert) bool { return !d.told[a.Fingerprint] })
 		if last, ok := d.last[receiver]; !news || ok && now.Sub(last) < digestEvery {
 			continue
 		}
@@ -78,7 +79,7 @@ func (d *digests) look(ctx context.Context, now time.Time) {
 }
 
 // forget keeps of what was told only what waits.
-func (d *digests) forget(waiting map[string][]*alert.Alert) {
+func (d *digests) forget(waiting map[string][]*kept.Alert) {
 	told := map[alert.Fingerprint]bool{}
 	for _, alerts := range waiting { // order: a set
 		for _, a := range alerts {
@@ -106,19 +107,20 @@ func (d *digests) close(ctx context.Context) {
 }
 
 // digest is a page of alerts that wait, the most severe first.
-func digest(receiver string, alerts []*alert.Alert, now time.Time) *sinks.Message {
+func digest(receiver string, alerts []*kept.Alert, now time.Time) *sinks.Message {
 	alerts = slices.Clone(alerts)
-	slices.SortStableFunc(alerts, func(a, b *alert.Alert) int {
-		return cmp.Or(cmp.Compare(b.Labels.Severity(), a.Labels.Severity()), cmp.Compare(a.Labels.Get("alertname"), b.Labels.Get("alertname")))
+	slices.SortStableFunc(alerts, func(a, b *kept.Alert) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Name(), b.Name()))
 	})
 	key := fmt.Sprintf("winnow/digest/%s/%d", receiver, now.Unix())
 	n := &correlate.Notification{
 		Kind: correlate.Page, Reason: correlate.FirstNotification, Class: correlate.WantsResolved | correlate.FiringOnly,
 		Receiver: receiver, GroupKey: key, Keys: []string{key}, At: alert.TimeOf(now), Opened: alert.TimeOf(now),
 		GroupLabels: alert.Labels{{Name: "alertname", Value: "WinnowDigest"}},
-		Severity:    alerts[0].Labels.Severity(), Firing: len(alerts), Omitted: max(0, len(alerts)-maxDigestAlerts),
+		Severity:    alerts[0].Severity, Firing: len(alerts), Omitted: max(0, len(alerts)-maxDigestAlerts),
 	}
-	for _, a := range alerts[:min(len(alerts), maxDigestAlerts)] {
+	for _, packed := range alerts[:min(len(alerts), maxDigestAlerts)] {
+		a := packed.Unpack()
 		n.Alerts = append(n.Alerts, correlate.Member{
 			Fingerprint: a.Fingerprint, Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt,
 			GeneratorURL: a.GeneratorURL, Deliveries: 1, New: true,
@@ -129,11 +131,11 @@ func digest(receiver string, alerts []*alert.Alert, now time.Time) *sinks.Messag
 }
 
 // names counts by alertname, in the order of the alerts.
-func names(alerts []*alert.Alert) string {
+func names(alerts []*kept.Alert) string {
 	count := map[string]int{}
 	var order []string
 	for _, a := range alerts {
-		name := cmp.Or(a.Labels.Get("alertname"), "(no name)")
+		name := cmp.Or(a.Name(), "(no name)")
 		if count[name]++; count[name] == 1 {
 			order = append(order, name)
 		}

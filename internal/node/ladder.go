@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"runtime/metrics"
@@ -30,7 +31,8 @@ type steps struct {
 	ladder  ladder.Ladder // of run alone
 	lag     lag
 	digests digests
-	limit   float64 // of memory, in bytes; 0 without one
+	limit   float64     // of memory, in bytes; 0 without one
+	tight   atomic.Bool // too little of it is left for a snapshot
 
 	level      atomic.Uint32
 	unbalanced atomic.Bool
@@ -71,6 +73,20 @@ func (s *steps) noLookUps() string {
 
 // essentials reports whether what is not on the way of a page is put off.
 func (s *steps) essentials() bool { return s.at(ladder.L2) }
+
+// snapshotShare is the share of the memory limit up to which a snapshot is made:
+// it is made of a second shard, which needs as much again.
+const snapshotShare = 0.45
+
+// holdsSnapshots reports whether snapshots wait.
+func (s *steps) holdsSnapshots() bool {
+	share := heapShare(s.limit)
+	if tight := share > snapshotShare; s.tight.Swap(tight) != tight && tight {
+		s.node.log.Warn("no snapshots for want of memory: a start after a kill replays the log since the last one",
+			zap.String("alive", fmt.Sprintf("%.0f %% of the memory limit, at most %.0f", 100*share, 100*snapshotShare)))
+	}
+	return s.essentials() || s.tight.Load()
+}
 
 // shed says why questions to the shard are put off; empty when they are not.
 func (s *steps) shed() string {

@@ -20,6 +20,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
 	"github.com/winnowhq/winnow/internal/frame"
@@ -354,4 +356,21 @@ func TestLaterIsBounded(t *testing.T) {
 	if !l.add(e) || len(first) == 0 {
 		t.Errorf("%d were taken away, and there is no room", len(first))
 	}
+}
+
+// TestNoSnapshotWhereThereIsNoRoom holds that no second shard is made where the
+// first one has half of the memory.
+func TestNoSnapshotWhereThereIsNoRoom(t *testing.T) {
+	s := &steps{node: &Node{log: zap.NewNop()}}
+	f := func(limit float64, want bool) {
+		t.Helper()
+		s.limit = limit
+		if got := s.holdsSnapshots(); got != want {
+			t.Errorf("limit %g: %t, want %t", limit, got, want)
+		}
+	}
+	runtime.GC() // what is alive is known after the first
+	f(0, false)
+	f(1, true)
+	f(1<<60, false)
 }

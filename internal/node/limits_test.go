@@ -14,6 +14,7 @@ import (
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/ladder"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -135,7 +136,7 @@ func TestDigestsAreBounded(t *testing.T) {
 		many("A")
 		time.Sleep(ladder.LagBypass + 20*time.Second)
 		for len(d.open) < maxDigestsOpen {
-			d.open = append(d.open, *digest("oncall", []*alert.Alert{critical(1)}, time.Now()))
+			d.open = append(d.open, *digest("oncall", []*kept.Alert{kept.New(0).Pack(critical(1))}, time.Now()))
 		}
 		for i := range guard.MaxWatched {
 			d.told[alert.Fingerprint(i)] = true

@@ -198,7 +198,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		Fault:    n.fault,
 
 		Unexplained: n.spoken.Renew,
-		Hold:        n.steps.essentials,
+		Hold:        n.steps.holdsSnapshots,
 		Point:       n.opts.point,
 		Probe:       n.opts.Probe,
 	})

@@ -12,10 +12,16 @@ import (
 	"github.com/winnowhq/winnow/alert"
 )
 
-// readAhead bounds what a reader has under way, in bytes. The client's default
-// of 500 messages may pass what the server lets wait for one connection, and
-// then messages are lost on the way.
-const readAhead = 8 << 20
+// What a reader has under way at most: messages, of which the server sends so
+// many bytes at a time. The client's default of 500 messages may pass what the
+// server lets wait for one connection, and then messages are lost on the way;
+// bounded by bytes alone, it makes room for a million messages, 8 MB a reader.
+// A record of the outbox may be as large as the server takes.
+const (
+	readAheadLog    = 64
+	readAheadOutbox = 8
+	readAheadBytes  = 8 << 20
+)
 
 // Message is one message of a stream.
 type Message struct {
@@ -85,7 +91,11 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
-	it, err := c.Messages(jetstream.PullMaxBytes(readAhead))
+	ahead := readAheadLog
+	if r.name == outboxName {
+		ahead = readAheadOutbox
+	}
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,163 @@
+// Package kept has alerts in mind for the guard, packed: an alert of a kilobyte
+// takes a quarter of that. It follows the log by itself, and of an alert that
+// comes as a number it knows what was explained since it began to follow. It
+// shares no code with what packs alerts for the core, so that one that the one
+// breaks on is safe with the other. It never decides anything.
+package kept
+
+import (
+	"encoding/binary"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/frame"
+)
+
+// Alert is a firing alert as it came, as much of it as a page needs. It does not
+// change, and its methods are safe for concurrent use.
+type Alert struct {
+	Fingerprint alert.Fingerprint
+	Severity    alert.Severity
+
+	named uint32 // numbers that stand for it
+	words *words
+	text  string // packed: labels, annotations, generator URL, start
+}
+
+// Alerts are those of a log that somebody cares for. It is for one goroutine.
+type Alerts struct {
+	limit        int
+	dictionaries [2]dictionary // the newest first
+	known        map[alert.Fingerprint]*Alert
+	words        *words
+	packed       []byte // reused
+}
+
+type dictionary struct {
+	id     uint64
+	known  []uint64 // a bit for each number that is in alerts
+	alerts map[uint32]*Alert
+}
+
+// New returns an empty one, that knows the numbers of limit alerts in a
+// dictionary at most.
+func New(limit int) *Alerts {
+	return &Alerts{limit: limit, known: map[alert.Fingerprint]*Alert{}, words: newWords()}
+}
+
+// Each calls fires and ended for the deliveries of an event, in the order in
+// which they came; those without labels are not cared for.
+func (k *Alerts) Each(e *frame.Event, fires func(*Alert), ended func(alert.Fingerprint)) {
+	d := k.of(e)
+	e.Each(func(r *alert.Repeat) {
+		if a := d.get(r.Number); a != nil {
+			fires(a)
+		}
+	}, func(a *alert.Alert, number uint32) {
+		switch {
+		case a.Labels == nil:
+		case a.Status == alert.Resolved:
+			ended(a.Fingerprint)
+		case e.Kind == frame.Deliveries && len(d.alerts) < k.limit && number < maxNumber:
+			fires(k.name(d, number, a))
+		default:
+			fires(k.Pack(a))
+		}
+	})
+}
+
+// maxNumber bounds the numbers that are followed, so that a strange one takes no
+// more room than a bit for each below it.
+const maxNumber = 1 << 25
+
+func (k *Alerts) of(e *frame.Event) *dictionary {
+	if e.Kind != frame.Deliveries {
+		return nil
+	}
+	for i := range k.dictionaries {
+		if d := &k.dictionaries[i]; d.alerts != nil && d.id == e.Dictionary {
+			return d
+		}
+	}
+	for _, a := range k.dictionaries[1].alerts { // order: each by itself
+		k.unname(a)
+	}
+	k.dictionaries[1] = k.dictionaries[0]
+	k.dictionaries[0] = dictionary{id: e.Dictionary, alerts: map[uint32]*Alert{}}
+	return &k.dictionaries[0]
+}
+
+// name has a number stand for an alert, which is packed once for all its numbers.
+func (k *Alerts) name(d *dictionary, number uint32, a *alert.Alert) *Alert {
+	own := k.known[a.Fingerprint]
+	if own == nil || !own.is(a) {
+		own = k.Pack(a)
+		k.known[a.Fingerprint] = own
+	}
+	for int(number/64) >= len(d.known) {
+		d.known = append(d.known, 0)
+	}
+	d.known[number/64] |= 1 << (number % 64)
+	if old := d.alerts[number]; old != nil {
+		k.unname(old)
+	}
+	d.alerts[number] = own
+	own.named++
+	return own
+}
+
+func (k *Alerts) unname(a *Alert) {
+	if a.named--; a.named == 0 && k.known[a.Fingerprint] == a {
+		delete(k.known, a.Fingerprint)
+	}
+}
+
+func (d *dictionary) get(number uint32) *Alert {
+	if i := number / 64; int64(i) < int64(len(d.known)) && d.known[i]&(1<<(number%64)) != 0 {
+		return d.alerts[number]
+	}
+	return nil
+}
+
+// Pack keeps nothing of a.
+func (k *Alerts) Pack(a *alert.Alert) *Alert {
+	if k.words.full() { // alerts hold on to those that they are packed by
+		k.words = newWords()
+	}
+	k.words.mu.Lock()
+	defer k.words.mu.Unlock()
+	b := k.words.appendLabels(k.packed[:0], a.Labels)
+	b = k.words.appendLabels(b, a.Annotations)
+	b = k.words.append(b, a.GeneratorURL)
+	b = binary.AppendVarint(b, int64(a.StartsAt))
+	k.packed = b
+	return &Alert{Fingerprint: a.Fingerprint, Severity: a.Labels.Severity(), words: k.words, text: string(b)}
+}
+
+// Unpack returns it in full.
+func (a *Alert) Unpack() *alert.Alert {
+	r := a.read()
+	defer r.words.mu.Unlock()
+	return &alert.Alert{
+		Fingerprint: a.Fingerprint, Status: alert.Firing,
+		Labels: r.labels(), Annotations: r.labels(), GeneratorURL: r.string(), StartsAt: r.time(),
+	}
+}
+
+// Name is the alertname label, empty where there is none.
+func (a *Alert) Name() string {
+	r := a.read()
+	defer r.words.mu.Unlock()
+	for range r.uint() {
+		if name, value := r.string(), r.string(); name == "alertname" {
+			return value
+		}
+	}
+	return ""
+}
+
+// is reports whether b says the same.
+func (a *Alert) is(b *alert.Alert) bool {
+	r := a.read()
+	defer r.words.mu.Unlock()
+	return r.are(b.Labels) && r.are(b.Annotations) && r.string() == b.GeneratorURL && r.time() == b.StartsAt
+}

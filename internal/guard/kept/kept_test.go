@@ -1,0 +1,173 @@
+package kept
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/frame"
+)
+
+func sample(pod string) alert.Alert {
+	a := alert.Alert{
+		Labels:      alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: pod}, {Name: "severity", Value: "critical"}},
+		Annotations: alert.Labels{{Name: "summary", Value: "pod " + pod + " is not well"}},
+		StartsAt:    1000, GeneratorURL: "https://prometheus.example.org/graph",
+	}
+	a.Fingerprint = a.Labels.Fingerprint()
+	return a
+}
+
+// explain is an event that gives alerts numbers from 5 on, and says some again.
+func explain(dictionary uint64, full []alert.Alert, again ...uint32) *frame.Event {
+	e := &frame.Event{Kind: frame.Deliveries, Dictionary: dictionary, First: 5, Alerts: full, Runs: []uint32{0, uint32(len(full)), uint32(len(again))}}
+	for _, n := range again {
+		e.Repeats = append(e.Repeats, alert.Repeat{Number: n})
+	}
+	return e
+}
+
+func heard(k *Alerts, e *frame.Event) string {
+	var out []string
+	k.Each(e, func(a *Alert) { out = append(out, a.Unpack().Labels.Get("pod")) }, func(alert.Fingerprint) { out = append(out, "ended") })
+	return strings.Join(out, " ")
+}
+
+func TestKnowsWhatWasExplained(t *testing.T) {
+	k := New(2)
+	f := func(dictionary uint64, pods string, again []uint32, want string) {
+		t.Helper()
+		var full []alert.Alert
+		for _, pod := range strings.Fields(pods) {
+			a := sample(pod)
+			switch pod {
+			case "skipped":
+				a.Labels = nil
+			case "over":
+				a.Status = alert.Resolved
+			}
+			full = append(full, a)
+		}
+		if got := heard(k, explain(dictionary, full, again...)); got != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+	}
+	f(1, "a skipped c over", []uint32{5, 6, 7, 8}, "a c ended a c")
+	f(1, "", []uint32{7, 9}, "c")
+	f(2, "b", []uint32{5, 7}, "b b")
+	f(1, "", []uint32{5}, "a")
+	f(3, "", []uint32{5}, "")                     // now the first is forgotten
+	f(1, "d e f", []uint32{5, 6, 7}, "d e f d e") // two at most
+}
+
+// TestStrangeNumbersTakeNoRoom gives an alert the first number that is too large.
+func TestStrangeNumbersTakeNoRoom(t *testing.T) {
+	k := New(10)
+	e := explain(1, []alert.Alert{sample("a")}, maxNumber)
+	e.First = maxNumber
+	if got := heard(k, e); got != "a" {
+		t.Errorf("heard %q, want the alert in full and nothing of its number", got)
+	}
+	if n := len(k.dictionaries[0].known); n != 0 {
+		t.Errorf("the numbers take %d words", n)
+	}
+}
+
+// TestPacksOnce holds that an alert which every dictionary explains anew is there
+// once, and gone with the last of them, and that news of it is news.
+func TestPacksOnce(t *testing.T) {
+	k := New(10)
+	one := func(dictionary uint64, a alert.Alert) (got *Alert) {
+		k.Each(explain(dictionary, []alert.Alert{a}), func(a *Alert) { got = a }, nil)
+		return got
+	}
+	a := sample("a")
+	first := one(1, a)
+	if second := one(2, a); second != first {
+		t.Error("it was packed twice")
+	}
+	for name, change := range map[string]func(){
+		"annotations": func() { a.Annotations = alert.Labels{{Name: "summary", Value: "worse"}} },
+		"url":         func() { a.GeneratorURL = "" },
+		"start":       func() { a.StartsAt++ },
+		"labels":      func() { a.Labels = a.Labels[1:] }, // as where fingerprints collide
+	} {
+		change()
+		if got := one(2, a).Unpack(); fmt.Sprint(*got) != fmt.Sprint(a) {
+			t.Errorf("%s changed: got %v, want %v", name, got, a)
+		}
+	}
+	one(3, sample("b"))
+	one(4, sample("b"))
+	if len(k.known) != 1 {
+		t.Errorf("%d alerts are known, want the one that two dictionaries name", len(k.known))
+	}
+}
+
+// TestUnpacksWhatWasPacked makes alerts of few words and of many, of which some
+// begin new words while older alerts are packed by the old.
+func TestUnpacksWhatWasPacked(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	k := New(0)
+	text := func() string {
+		if n := rnd.IntN(5 * maxWords); n < 2*maxWords {
+			return fmt.Sprint(n) + strings.Repeat("é", n%130)
+		}
+		return strings.Repeat("x", rnd.IntN(9))
+	}
+	set := func(n int) (ls alert.Labels) {
+		for i := range n {
+			ls = append(ls, alert.Label{Name: "n" + fmt.Sprint(i), Value: text()})
+		}
+		return ls
+	}
+	var kept []*Alert
+	var want []alert.Alert
+	generations := map[*words]bool{}
+	for range 30_000 {
+		a := alert.Alert{
+			Fingerprint: alert.Fingerprint(rnd.Uint64()), Labels: set(rnd.IntN(12)), Annotations: set(rnd.IntN(4)),
+			GeneratorURL: text(), StartsAt: alert.Time(rnd.Uint64() >> rnd.IntN(64)),
+		}
+		a.Labels = append(a.Labels, alert.Label{Name: "alertname", Value: text()})
+		k.Pack(&a) // what comes twice is a word the third time
+		k.Pack(&a)
+		p := k.Pack(&a)
+		kept, want = append(kept, p), append(want, a)
+		generations[p.words] = true
+	}
+	for i, p := range kept {
+		if got := p.Unpack(); fmt.Sprint(*got) != fmt.Sprint(want[i]) || p.Name() != want[i].Name() || !p.is(&want[i]) {
+			t.Fatalf("alert %d comes back as\n%v\nwant\n%v", i, got, want[i])
+		}
+	}
+	if len(generations) < 2 {
+		t.Error("no words were full")
+	}
+}
+
+// TestTakesFewBytes holds what an alert takes whose strings others have as well.
+func TestTakesFewBytes(t *testing.T) {
+	const n = 10_000
+	k := New(0)
+	kept := make([]*Alert, 0, n)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range n {
+		a := sample(fmt.Sprint("checkout-", i))
+		for l := range 8 {
+			a.Labels = append(a.Labels, alert.Label{Name: "label_" + fmt.Sprint(l), Value: "what all of them have"})
+		}
+		kept = append(kept, k.Pack(&a))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if got := float64(after.HeapAlloc-before.HeapAlloc) / n; got > 170 {
+		t.Errorf("%.0f bytes an alert, at most 170", got)
+	}
+	runtime.KeepAlive(kept)
+}

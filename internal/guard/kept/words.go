@@ -1,0 +1,130 @@
+package kept
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"github.com/winnowhq/winnow/alert"
+)
+
+const (
+	// maxWords bounds the strings that alerts share. After that many other ones
+	// begin, and the old go with the last alert that is packed by them.
+	maxWords = 1 << 16
+	// minWord is the length from which sharing a string saves anything.
+	minWord = 4
+
+	seenBits = 14
+)
+
+// words are strings that came twice, by number. A string is packed as n<<1|1 for
+// word n, or as its length<<1 and its bytes.
+type words struct {
+	mu     sync.Mutex
+	list   []string
+	number map[string]uint32
+	seed   maphash.Seed
+	seen   [1 << seenBits]uint32 // hashes of strings that came once, as many as there is room for
+}
+
+func newWords() *words { return &words{number: map[string]uint32{}, seed: maphash.MakeSeed()} }
+
+// full is for who adds to them.
+func (w *words) full() bool { return len(w.list) >= maxWords }
+
+func (w *words) appendLabels(b []byte, ls alert.Labels) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ls)))
+	for i := range ls {
+		b = w.append(b, ls[i].Name)
+		b = w.append(b, ls[i].Value)
+	}
+	return b
+}
+
+func (w *words) append(b []byte, s string) []byte {
+	if len(s) >= minWord {
+		if n, ok := w.number[s]; ok {
+			return binary.AppendUvarint(b, uint64(n)<<1|1)
+		}
+		w.learn(s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s))<<1)
+	return append(b, s...)
+}
+
+// learn makes a word of what comes the second time.
+func (w *words) learn(s string) {
+	h := maphash.String(w.seed, s)
+	at, mark := &w.seen[h>>(64-seenBits)], uint32(h)|1
+	if *at != mark {
+		*at = mark
+		return
+	}
+	s = strings.Clone(s)
+	w.number[s] = uint32(len(w.list))
+	w.list = append(w.list, s)
+}
+
+// reader reads packed text, which is sound: it never left the process.
+type reader struct {
+	words *words
+	text  string
+}
+
+// read locks the words of a for its caller.
+func (a *Alert) read() *reader {
+	a.words.mu.Lock()
+	return &reader{a.words, a.text}
+}
+
+func (r *reader) uint() uint64 {
+	v := uint64(0)
+	for i := 0; ; i++ {
+		b := r.text[i]
+		v |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			r.text = r.text[i+1:]
+			return v
+		}
+	}
+}
+
+func (r *reader) time() alert.Time {
+	v := r.uint()
+	return alert.Time(int64(v>>1) ^ -int64(v&1))
+}
+
+func (r *reader) string() (s string) {
+	n := r.uint()
+	if n&1 == 1 {
+		return r.words.list[n>>1]
+	}
+	s, r.text = r.text[:n>>1], r.text[n>>1:]
+	return s
+}
+
+func (r *reader) labels() alert.Labels {
+	n := r.uint()
+	if n == 0 {
+		return nil
+	}
+	ls := make(alert.Labels, 0, n)
+	for range n {
+		ls = append(ls, alert.Label{Name: r.string(), Value: r.string()})
+	}
+	return ls
+}
+
+func (r *reader) are(ls alert.Labels) bool {
+	if r.uint() != uint64(len(ls)) {
+		return false
+	}
+	for i := range ls {
+		if r.string() != ls[i].Name || r.string() != ls[i].Value {
+			return false
+		}
+	}
+	return true
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"testing"
@@ -21,6 +22,37 @@ func TestRoundTrip(t *testing.T) {
 	if r.Uint() != math.MaxUint64 || r.Int() != math.MinInt64 || r.Int() != math.MaxInt64 || r.Fixed() != 7 || r.Byte() != 9 ||
 		!r.Bool() || r.String() != "naïve\x00" || len(r.Bytes()) != 0 || r.Uint32() != math.MaxUint32 || r.End() != nil {
 		t.Errorf("something came back changed: %v", r.Err())
+	}
+}
+
+func TestPiecesAreTheWhole(t *testing.T) {
+	write := func(w *Writer) {
+		for i := range 100 {
+			w.Uint(uint64(i) << i % 60)
+			w.Int(-int64(i))
+			w.Fixed(uint64(i))
+			w.Bool(i%2 == 0)
+			w.String("word")
+			w.Bytes(make([]byte, i))
+		}
+	}
+	var whole Writer
+	write(&whole)
+	for _, size := range []int{1, 7, 64, 1 << 20} {
+		var got []byte
+		w := NewPassingWriter(size, func(b []byte) {
+			if len(b) != size {
+				t.Fatalf("a piece of %d bytes, want %d", len(b), size)
+			}
+			got = append(got, b...)
+		})
+		write(w)
+		if len(w.B) >= size {
+			t.Errorf("%d bytes of pieces of %d are left", len(w.B), size)
+		}
+		if got = append(got, w.B...); !bytes.Equal(got, whole.B) {
+			t.Errorf("in pieces of %d: other bytes", size)
+		}
 	}
 }
 

@@ -161,6 +161,10 @@ func (r *Reader) Uint() uint64 {
 	if r.err != nil {
 		return 0
 	}
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // most are small
+		r.at++
+		return uint64(r.b[r.at-1])
+	}
 	v, n := binary.Uvarint(r.b[r.at:])
 	if n <= 0 {
 		r.Fail("bad integer")
@@ -168,6 +172,42 @@ func (r *Reader) Uint() uint64 {
 	}
 	r.at += n
 	return v
+}
+
+// Indexes reads n unsigned integers, each less than below, and appends them to
+// dst. What is wrong with one fails r; dst is then of no use.
+func (r *Reader) Indexes(dst []uint32, n, below int) []uint32 {
+	if r.err != nil {
+		return dst
+	}
+	b, at := r.b, r.at
+	for range n {
+		var v uint64
+		switch {
+		case at < len(b) && b[at] < 0x80:
+			v = uint64(b[at])
+			at++
+		case at+1 < len(b) && b[at+1] < 0x80:
+			v = uint64(b[at]&0x7f) | uint64(b[at+1])<<7
+			at += 2
+		default:
+			k := 0
+			if v, k = binary.Uvarint(b[at:]); k <= 0 {
+				r.at = at
+				r.Fail("bad integer")
+				return dst
+			}
+			at += k
+		}
+		if v >= uint64(below) {
+			r.at = at
+			r.Fail("index %d of %d", v, below)
+			return dst
+		}
+		dst = append(dst, uint32(v))
+	}
+	r.at = at
+	return dst
 }
 
 // Int reads a signed integer.

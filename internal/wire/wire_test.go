@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -76,6 +77,32 @@ func TestDamageIsAnError(t *testing.T) {
 	f("a list that cannot fit", []byte{3, 0, 0, 0, 0}, func(r *Reader) { r.Count(2) })
 	f("no truth value", []byte{2}, func(r *Reader) { r.Bool() })
 	f("over 32 bits", []byte{0x80, 0x80, 0x80, 0x80, 0x10}, func(r *Reader) { r.Uint32() })
+}
+
+func TestIndexes(t *testing.T) {
+	var w Writer
+	want := []uint32{0, 1, 127, 128, 300, 16383, 16384, 1 << 30, 5}
+	for _, v := range want {
+		w.Uint(uint64(v))
+	}
+	w.Byte(9)
+	r := NewReader(w.B)
+	if got := r.Indexes([]uint32{7}, len(want), 1<<30+1); !slices.Equal(got[1:], want) || got[0] != 7 || r.Byte() != 9 || r.End() != nil {
+		t.Errorf("%v came back as %v: %v", want, got, r.Err())
+	}
+	f := func(what string, b []byte, n, below int) {
+		t.Helper()
+		r := NewReader(b)
+		r.Indexes(nil, n, below)
+		if !errors.Is(r.Err(), ErrCorrupt) || len(r.Indexes(nil, 1, below)) != 0 {
+			t.Errorf("%s: error %v", what, r.Err())
+		}
+	}
+	f("one too large", []byte{1, 5}, 2, 5)
+	f("one of two bytes too large", []byte{0x80, 1}, 1, 128)
+	f("half of one", []byte{1, 0x80}, 2, 500)
+	f("too few", []byte{1}, 2, 5)
+	f("more than 64 bits", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 1, 500)
 }
 
 func FuzzReader(f *testing.F) {

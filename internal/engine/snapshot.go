@@ -100,7 +100,7 @@ func DecodeSnapshot(b []byte) (*Shard, error) {
 	if b[2] != snapshotVersion || b[3] != 1 {
 		return nil, fmt.Errorf("snapshot of version %d, codec %d: this program reads version %d; use a newer one", b[2], b[3], snapshotVersion)
 	}
-	size := binary.LittleEndian.Uint64(b[12:])
+	seq, size := binary.LittleEndian.Uint64(b[4:]), binary.LittleEndian.Uint64(b[12:])
 	if n, err := s2.DecodedLen(b[snapshotHeader:end]); err != nil || uint64(n) != size || size > maxSnapshotRaw {
 		return nil, fmt.Errorf("%w: length", wire.ErrCorrupt)
 	}
@@ -108,11 +108,11 @@ func DecodeSnapshot(b []byte) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrCorrupt, err)
 	}
-	s, err := loadShard(wire.NewReader(raw))
+	s, err := loadShard(wire.NewReader(raw)) // b is let go of before it grows
 	if err != nil {
 		return nil, err
 	}
-	if s.seq != binary.LittleEndian.Uint64(b[4:]) {
+	if s.seq != seq {
 		return nil, fmt.Errorf("%w: sequence", wire.ErrCorrupt)
 	}
 	return s, nil

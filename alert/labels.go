@@ -54,9 +54,13 @@ func (ls Labels) AppendOnly(dst Labels, names []string, all bool) Labels {
 	if all {
 		return append(dst, ls...)
 	}
-	for i := range ls {
-		if _, ok := slices.BinarySearch(names, ls[i].Name); ok {
-			dst = append(dst, ls[i])
+	at := 0
+	for _, name := range names {
+		for i := at; i < len(ls); i++ {
+			if ls[i].Name == name {
+				dst, at = append(dst, ls[i]), i+1
+				break
+			}
 		}
 	}
 	return dst

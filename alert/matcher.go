@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Op is how a Matcher compares.
@@ -31,7 +32,8 @@ type Matcher struct {
 	Op    Op
 	Value string
 
-	re *regexp.Regexp
+	re    *regexp.Regexp
+	words []string // what the expression is a choice of, where it is no more than that
 }
 
 // NewMatcher compiles a matcher.
@@ -45,9 +47,21 @@ func NewMatcher(name string, op Op, value string) (*Matcher, error) {
 		if err != nil {
 			return nil, fmt.Errorf("matcher on %q: %w", name, err)
 		}
-		m.re = re
+		m.re, m.words = re, choice(value)
 	}
 	return m, nil
+}
+
+// maxChoice bounds the words that are compared one by one.
+const maxChoice = 64
+
+// choice splits an expression like warning|info, as most are. It is nil for any
+// other.
+func choice(expression string) []string {
+	if strings.ContainsAny(expression, `\.+*?()[]{}^$`) || strings.ContainsRune(expression, utf8.RuneError) || strings.Count(expression, "|") >= maxChoice {
+		return nil
+	}
+	return strings.Split(expression, "|")
 }
 
 // MatchesValue tests a value.
@@ -58,9 +72,21 @@ func (m *Matcher) MatchesValue(v string) bool {
 	case NotEqual:
 		return v != m.Value
 	case Regexp:
+		return m.expressionMatches(v)
+	}
+	return !m.expressionMatches(v)
+}
+
+func (m *Matcher) expressionMatches(v string) bool {
+	if m.words == nil {
 		return m.re.MatchString(v)
 	}
-	return !m.re.MatchString(v)
+	for _, w := range m.words {
+		if w == v {
+			return true
+		}
+	}
+	return false
 }
 
 // String writes the matcher as Alertmanager does: name="value".

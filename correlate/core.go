@@ -57,6 +57,7 @@ type Core struct {
 	policy *policy
 	table  *dedupe.Table
 	live   paged.List[liveAlert] // by Ref; 0 is nobody's
+	few    paged.List[fewLinks]  // of those in live that have some
 
 	groups    []*group // by slot; nil where one has ended
 	freeSlots []int
@@ -84,6 +85,7 @@ type Core struct {
 	views    []view
 	picked   []int32 // members of the notification being written
 	links    []link
+	oneCause [1]dedupe.Ref
 	refs     []dedupe.Ref
 	paged    bool // the flush under way has paged
 	named    bool // the alert that Storm is given to stands in a notification by name
@@ -111,10 +113,8 @@ type liveAlert struct {
 // beside is what few alerts have.
 type beside struct {
 	more     []seat   // further places in groups
-	rules    []link   // inhibitions that it takes part in
+	links    []link   // where they are more than few
 	silences []uint32 // places in the list of those that match, in order
-
-	few [2]link // rules, where there are no more
 }
 
 // aside makes room for what few alerts have.
@@ -130,21 +130,6 @@ func (l *liveAlert) others() []seat {
 		return nil
 	}
 	return l.beside.more
-}
-
-func (l *liveAlert) rules() []link {
-	if l.beside == nil {
-		return nil
-	}
-	return l.beside.rules
-}
-
-// setRules keeps a copy of rules.
-func (l *liveAlert) setRules(rules []link) {
-	if len(rules) > 0 || l.beside != nil {
-		b := l.aside()
-		b.rules = append(b.few[:0:len(b.few)], rules...)
-	}
 }
 
 func (l *liveAlert) silencedBy() []uint32 {
@@ -354,7 +339,7 @@ func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 	if l.dim == 0 { // what all others are counted under says nothing of one
 		l.severity = ls.Severity()
 	}
-	l.setRules(c.inhibitLinks(ls))
+	c.setLinks(ref, c.inhibitLinks(ls))
 	c.table.SetTag(ref, l.dim)
 	c.addSource(ref)
 }
@@ -429,6 +414,7 @@ func (c *Core) forgetAlert(f forgotten) {
 		return
 	}
 	c.removeSource(f.ref)
+	c.setLinks(f.ref, nil)
 	*l = liveAlert{}
 	c.table.Forget(f.ref)
 }

@@ -94,7 +94,7 @@ func TestIndexChangesNoDecision(t *testing.T) {
 			var wantLinks []link
 			for i, r := range c.policy.rules {
 				if s, t := r.Source.Matches(ls), r.Target.Matches(ls); s || t {
-					wantLinks = append(wantLinks, link{uint32(i), s, t, r.equalHash(ls)})
+					wantLinks = append(wantLinks, newLink(uint32(i), s, t, r.equalHash(ls)))
 					if s && t {
 						both++
 					}

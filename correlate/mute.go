@@ -9,61 +9,14 @@ import (
 	"github.com/winnowhq/winnow/dedupe"
 )
 
-// rule is an inhibition with the firing alerts that may cause it, by the
-// hash of the values that source and target must share.
+// rule is an inhibition with the firing alerts that may cause it.
 type rule struct {
 	*InhibitRule
-	lone map[uint64]dedupe.Ref   // the only cause, as most are
-	many map[uint64][]dedupe.Ref // in order of Ref
-
-	one [1]dedupe.Ref // reused
+	causes causes
 }
 
 func newRule(r *InhibitRule) *rule {
-	return &rule{InhibitRule: r, lone: map[uint64]dedupe.Ref{}, many: map[uint64][]dedupe.Ref{}}
-}
-
-// causes lists those with a hash, until the next call.
-func (r *rule) causes(hash uint64) []dedupe.Ref {
-	if ref, ok := r.lone[hash]; ok {
-		r.one[0] = ref
-		return r.one[:]
-	}
-	return r.many[hash]
-}
-
-// addCause keeps lists in order of Ref, so that which of several causes is named
-// does not depend on how the list came about.
-func (r *rule) addCause(hash uint64, ref dedupe.Ref) {
-	if other, ok := r.lone[hash]; ok {
-		delete(r.lone, hash)
-		r.many[hash] = []dedupe.Ref{min(other, ref), max(other, ref)}
-		return
-	}
-	s := r.many[hash]
-	if s == nil {
-		r.lone[hash] = ref
-		return
-	}
-	i, _ := slices.BinarySearch(s, ref)
-	r.many[hash] = slices.Insert(s, i, ref)
-}
-
-func (r *rule) removeCause(hash uint64, ref dedupe.Ref) {
-	if r.lone[hash] == ref {
-		delete(r.lone, hash)
-		return
-	}
-	s := r.many[hash]
-	switch i, found := slices.BinarySearch(s, ref); {
-	case !found:
-	case len(s) == 1:
-		delete(r.many, hash)
-	case i == 0: // the oldest goes first, as a rule
-		r.many[hash] = s[1:]
-	default:
-		r.many[hash] = slices.Delete(s, i, i+1)
-	}
+	return &rule{InhibitRule: r, causes: causes{many: map[uint64][]dedupe.Ref{}}}
 }
 
 func (r *rule) equalHash(ls alert.Labels) uint64 {
@@ -85,12 +38,72 @@ func (r *rule) equal(a, b alert.Labels) bool {
 	return true
 }
 
-// link ties an alert to a rule it takes part in.
+// link ties an alert to a rule it takes part in, with the hash of the values
+// that source and target must share.
 type link struct {
-	rule   uint32
-	source bool
-	target bool
-	hash   uint64
+	upper, lower uint32 // of the hash
+	way          uint32 // the rule's number and the sides; 0 for no link
+}
+
+const (
+	sourceSide = 1 << iota
+	targetSide
+	sideBits = iota
+)
+
+func newLink(rule uint32, source, target bool, hash uint64) link {
+	way := rule << sideBits
+	if source {
+		way |= sourceSide
+	}
+	if target {
+		way |= targetSide
+	}
+	return link{uint32(hash >> 32), uint32(hash), way}
+}
+
+func (l link) rule() uint32 { return l.way >> sideBits }
+func (l link) source() bool { return l.way&sourceSide != 0 }
+func (l link) target() bool { return l.way&targetSide != 0 }
+func (l link) hash() uint64 { return uint64(l.upper)<<32 | uint64(l.lower) }
+
+// fewLinks are those of one alert, as far as there is room.
+type fewLinks [2]link
+
+// linksOf are the rules that an alert takes part in.
+func (c *Core) linksOf(ref dedupe.Ref) []link {
+	if l := c.alert(ref); l.beside != nil && l.beside.links != nil {
+		return l.beside.links
+	}
+	if int(ref) >= c.few.Len() {
+		return nil
+	}
+	few, n := c.few.At(uint32(ref)), 0
+	for n < len(few) && few[n].way != 0 {
+		n++
+	}
+	return few[:n]
+}
+
+// setLinks keeps a copy of links. Where no rule concerns anybody no room is
+// taken for them.
+func (c *Core) setLinks(ref dedupe.Ref, links []link) {
+	l := c.alert(ref)
+	if l.beside != nil {
+		l.beside.links = nil
+	}
+	var few fewLinks
+	if len(links) > len(few) {
+		l.aside().links = slices.Clone(links)
+		links = nil
+	}
+	copy(few[:], links)
+	if len(links) > 0 {
+		c.few.Grow(int(ref) + 1)
+	}
+	if int(ref) < c.few.Len() {
+		*c.few.At(uint32(ref)) = few
+	}
 }
 
 // inhibitLinks finds the rules that an alert is a source or target of. Labels
@@ -117,7 +130,7 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 		r := p.rules[i]
 		s, t := asSource && r.Source.Matches(ls), asTarget && r.Target.Matches(ls)
 		if s || t {
-			out = append(out, link{rule: uint32(i), source: s, target: t, hash: r.equalHash(ls)})
+			out = append(out, newLink(uint32(i), s, t, r.equalHash(ls)))
 		}
 	}
 	c.links = out
@@ -126,17 +139,17 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 
 // addSource lists ref as a cause.
 func (c *Core) addSource(ref dedupe.Ref) {
-	for _, l := range c.alert(ref).rules() {
-		if l.source {
-			c.policy.rules[l.rule].addCause(l.hash, ref)
+	for _, l := range c.linksOf(ref) {
+		if l.source() {
+			c.addCause(l.rule(), l.hash(), ref)
 		}
 	}
 }
 
 func (c *Core) removeSource(ref dedupe.Ref) {
-	for _, l := range c.alert(ref).rules() {
-		if l.source {
-			c.policy.rules[l.rule].removeCause(l.hash, ref)
+	for _, l := range c.linksOf(ref) {
+		if l.source() {
+			c.removeCause(l.rule(), l.hash(), ref)
 		}
 	}
 }
@@ -145,13 +158,13 @@ func (c *Core) removeSource(ref dedupe.Ref) {
 // source and target of a rule is not muted by another such one, or two alerts
 // would mute each other and nobody would hear of either.
 func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
-	for _, l := range c.alert(ref).rules() {
-		if !l.target {
+	for _, l := range c.linksOf(ref) {
+		if !l.target() {
 			continue
 		}
-		r := c.policy.rules[l.rule]
-		for _, s := range r.causes(l.hash) {
-			if !c.table.Firing(s, t) || l.source && c.isTarget(s, l.rule) {
+		r := c.policy.rules[l.rule()]
+		for _, s := range c.causesOf(l.rule(), l.hash()) {
+			if !c.table.Firing(s, t) || l.source() && c.isTarget(s, l.rule()) {
 				continue
 			}
 			c.lsA = c.table.View(c.lsA[:0], s)
@@ -165,5 +178,5 @@ func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
 }
 
 func (c *Core) isTarget(ref dedupe.Ref, rule uint32) bool {
-	return slices.ContainsFunc(c.alert(ref).rules(), func(l link) bool { return l.rule == rule && l.target })
+	return slices.ContainsFunc(c.linksOf(ref), func(l link) bool { return l.rule() == rule && l.target() })
 }

@@ -40,11 +40,11 @@ func (c *Core) SetPolicy(out *Output, now alert.Time, p *Policy) error {
 // record in the retired groups until those are taken over or kept.
 func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 	l := c.alert(ref)
-	if l.first.group == nil && len(l.rules()) == 0 && l.disposition == NoDisposition {
+	if l.first.group == nil && len(c.linksOf(ref)) == 0 && l.disposition == NoDisposition {
 		return // not in use
 	}
 	c.lsRoute = c.table.View(c.lsRoute[:0], ref)
-	l.setRules(c.inhibitLinks(c.lsRoute))
+	c.setLinks(ref, c.inhibitLinks(c.lsRoute))
 	l.setSilences(nil)
 	l.silenceVersion = 0
 	c.addSource(ref)

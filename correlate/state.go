@@ -215,7 +215,7 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 		c.table.SetTag(dedupe.Ref(ref), l.dim) // a table of version 1 has none
 		if c.policy.rules != nil {
 			c.lsA = c.table.View(c.lsA[:0], dedupe.Ref(ref))
-			l.setRules(c.inhibitLinks(c.lsA))
+			c.setLinks(dedupe.Ref(ref), c.inhibitLinks(c.lsA))
 			c.addSource(dedupe.Ref(ref))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/internal/paged"
 )
 
 // A dictionary gives alerts numbers, so that the log need not spell out again
@@ -15,9 +16,9 @@ import (
 type dictionary struct {
 	id      uint64
 	ordinal uint16
-	words   []word          // by number
-	aside   map[other]place // texts that their alert has no longer
-	parked  []Ref           // forgotten, but kept while the dictionary is
+	words   paged.List[word] // by number
+	aside   map[other]place  // texts that their alert has no longer
+	parked  []Ref            // forgotten, but kept while the dictionary is
 }
 
 // other names a text of an alert beside the one that it has.
@@ -78,10 +79,8 @@ func (t *Table) Explain(id uint64, number uint32, ref Ref, a *alert.Alert) {
 		t.at(ref).flags = parked
 		d.parked = append(d.parked, ref)
 	}
-	for int(number) >= len(d.words) {
-		d.words = append(d.words, word{})
-	}
-	if d.words[number].ref == 0 { // the first one stands
+	d.words.Grow(int(number) + 1)
+	if d.words.At(number).ref == 0 { // the first one stands
 		t.name(d, number, ref, a)
 	}
 }
@@ -93,7 +92,7 @@ func (t *Table) name(d *dictionary, number uint32, ref Ref, a *alert.Alert) {
 		e.dictionary = d.ordinal // the newest: it lasts longest
 	}
 	hash := annotationHash(a)
-	d.words[number] = word{a.StartsAt, uint32(hash), ref}
+	*d.words.At(number) = word{a.StartsAt, uint32(hash), ref}
 	if _, kept := t.findAside(other{ref, uint32(hash)}); kept == nil && hash != e.annotations { // it came too late to become the alert's text
 		t.packed = t.texts.pack(t.packed[:0], a)
 		t.byOrdinal(e.dictionary).aside[other{ref, uint32(hash)}] = t.store.put(owner(ref)|ownedAside, t.packed)
@@ -162,10 +161,10 @@ func (t *Table) park(ref Ref) {
 // was never explained, as after a loss: Spell does not know it either.
 func (t *Table) ObserveNumber(now alert.Time, id uint64, number uint32, endsAt alert.Time, validity time.Duration) (ref Ref, v Verdict, known bool) {
 	d := t.dictionary(id)
-	if d == nil || int64(number) >= int64(len(d.words)) {
+	if d == nil || int64(number) >= int64(d.words.Len()) {
 		return 0, 0, false
 	}
-	w := &d.words[number]
+	w := d.words.At(number)
 	e := t.at(w.ref)
 	if w.ref == 0 || e.flags&live == 0 {
 		return 0, 0, false
@@ -187,8 +186,8 @@ func (t *Table) Touch(id uint64, repeats []alert.Repeat) {
 	}
 	var sum uint32
 	for i := range repeats {
-		if n := int(repeats[i].Number); n < len(d.words) {
-			sum += t.at(d.words[n].ref).deliveries
+		if n := repeats[i].Number; int64(n) < int64(d.words.Len()) {
+			sum += t.at(d.words.At(n).ref).deliveries
 		}
 	}
 	t.touched = sum
@@ -198,10 +197,10 @@ func (t *Table) Touch(id uint64, repeats []alert.Repeat) {
 // reports whether that is known.
 func (t *Table) Spell(id uint64, number uint32, a *alert.Alert) bool {
 	d := t.dictionary(id)
-	if d == nil || int64(number) >= int64(len(d.words)) || d.words[number].ref == 0 {
+	if d == nil || int64(number) >= int64(d.words.Len()) || d.words.At(number).ref == 0 {
 		return false
 	}
-	w := &d.words[number]
+	w := d.words.At(number)
 	e := t.at(w.ref)
 	p := e.text
 	if w.text != uint32(e.annotations) {

@@ -66,10 +66,10 @@ func (t *Table) appendDictionaries(w *wire.Writer) {
 		}
 		w.Fixed(d.id)
 		w.Uint(uint64(d.ordinal))
-		w.Uint(uint64(len(d.words)))
+		w.Uint(uint64(d.words.Len()))
 		before := Ref(0)
-		for number := range d.words {
-			k := &d.words[number]
+		for number := range d.words.Len() {
+			k := d.words.At(uint32(number))
 			e := t.at(k.ref)
 			w.Int(int64(k.ref) - int64(before))
 			if before = k.ref; k.ref == 0 {
@@ -213,7 +213,6 @@ func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
 		r.Fail("%d numbers", n)
 		return
 	}
-	d.words = make([]word, 0, n)
 	ref := int64(0)
 	for number := range n {
 		ref += r.Int()
@@ -232,7 +231,7 @@ func (t *Table) loadWords(r *wire.Reader, d *dictionary) {
 		if r.Err() != nil {
 			return
 		}
-		d.words = append(d.words, k)
+		*d.words.At(d.words.Add()) = k
 	}
 }
 

@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
@@ -33,7 +32,7 @@ const (
 // AppendState writes all that later folds, reports and explanations depend on.
 // The same books give the same bytes. What New was given is not among it.
 func (l *Ledger) AppendState(w *wire.Writer) {
-	w.B = slices.Grow(w.B, rowStateBytes*l.trail.rows.Len()+episodeStateBytes*(l.episodes.open.len()+l.episodes.critical.len())+dimStateBytes*len(l.byDim))
+	w.Grow(rowStateBytes*l.trail.rows.Len() + episodeStateBytes*(l.episodes.open.len()+l.episodes.critical.len()) + dimStateBytes*len(l.byDim))
 	s := &stateWriter{Writer: w, words: map[string]uint64{}}
 	s.Byte(stateVersion)
 	s.Int(int64(l.since))

@@ -98,7 +98,7 @@ var ofTheCore = []mutant{
 	},
 	{
 		name: "a-number-is-explained-twice", breaks: "the first explanation of a number stands",
-		edit: edit{"dedupe/dictionary.go", `if d.words[number].ref == 0 { // the first one stands`, `if ref != 0 {`},
+		edit: edit{"dedupe/dictionary.go", `if d.words.At(number).ref == 0 { // the first one stands`, `if ref != 0 {`},
 		pkg:  "dedupe", tests: "TestFirstExplanationStands",
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,19 +44,47 @@ var ErrSnapshot = errors.New("snapshot")
 // errNoSnapshot says that there is none to load.
 var errNoSnapshot = errors.New("no snapshot")
 
+// snapshotPiece is how much of a state is packed at a time: writing a snapshot
+// takes as much memory beside the packed one, however large the state is.
+const snapshotPiece = 1 << 20
+
 // EncodeSnapshot writes the shard's state: the same state always as the same
 // bytes.
 func EncodeSnapshot(s *Shard) ([]byte, error) {
-	w := wire.Writer{B: make([]byte, 0, 64<<10)}
-	if err := s.appendState(&w); err != nil {
+	p := snapshotPacker{scratch: make([]byte, s2.MaxEncodedLen(snapshotPiece))}
+	w := wire.NewPassingWriter(snapshotPiece, p.pack)
+	if err := s.appendState(w); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, snapshotHeader+s2.MaxEncodedLen(len(w.B))+8)
+	p.pack(w.B)
+	if p.raw > math.MaxUint32 {
+		return nil, fmt.Errorf("snapshot: a state of %d bytes is more than one block holds", p.raw)
+	}
+	b := make([]byte, 0, snapshotHeader+binary.MaxVarintLen32+p.packed+8)
 	b = append(b, 'W', 'S', snapshotVersion, 1)
 	b = binary.LittleEndian.AppendUint64(b, s.seq)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(w.B)))
-	b = b[:len(b)+len(s2.Encode(b[len(b):cap(b)-8], w.B))]
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.raw))
+	b = binary.AppendUvarint(b, uint64(p.raw))
+	for _, piece := range p.pieces {
+		b = append(b, piece...)
+	}
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b)), nil
+}
+
+// snapshotPacker packs a state in pieces that together are one S2 block: one
+// behind the other, with the length of all of them before the first.
+type snapshotPacker struct {
+	pieces      [][]byte
+	raw, packed int
+	scratch     []byte
+}
+
+func (p *snapshotPacker) pack(raw []byte) {
+	b := s2.Encode(p.scratch, raw)
+	_, n := binary.Uvarint(b) // its own length
+	p.pieces = append(p.pieces, slices.Clone(b[n:]))
+	p.raw += len(raw)
+	p.packed += len(b) - n
 }
 
 // DecodeSnapshot makes a shard of what EncodeSnapshot wrote. Of anything else it
@@ -71,7 +100,7 @@ func DecodeSnapshot(b []byte) (*Shard, error) {
 	if b[2] != snapshotVersion || b[3] != 1 {
 		return nil, fmt.Errorf("snapshot of version %d, codec %d: this program reads version %d; use a newer one", b[2], b[3], snapshotVersion)
 	}
-	size := binary.LittleEndian.Uint64(b[12:])
+	seq, size := binary.LittleEndian.Uint64(b[4:]), binary.LittleEndian.Uint64(b[12:])
 	if n, err := s2.DecodedLen(b[snapshotHeader:end]); err != nil || uint64(n) != size || size > maxSnapshotRaw {
 		return nil, fmt.Errorf("%w: length", wire.ErrCorrupt)
 	}
@@ -79,11 +108,11 @@ func DecodeSnapshot(b []byte) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrCorrupt, err)
 	}
-	s, err := loadShard(wire.NewReader(raw))
+	s, err := loadShard(wire.NewReader(raw)) // b is let go of before it grows
 	if err != nil {
 		return nil, err
 	}
-	if s.seq != binary.LittleEndian.Uint64(b[4:]) {
+	if s.seq != seq {
 		return nil, fmt.Errorf("%w: sequence", wire.ErrCorrupt)
 	}
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,6 +95,44 @@ func TestSnapshotGoesOnAsBefore(t *testing.T) {
 		if !bytes.Equal(encoded(t, s), want) {
 			t.Fatalf("cut at %d: the shard ends otherwise", cut)
 		}
+	}
+}
+
+// TestSnapshotTakesNoMemoryOfItsSize: the state was written down as a whole before
+// it was packed, in memory that grew with it; a start took three times what it
+// left behind.
+func TestSnapshotTakesNoMemoryOfItsSize(t *testing.T) {
+	s := fed(t, nil)
+	for seq := range uint64(100) {
+		e := frame.Event{Kind: frame.Alerts, Source: "test"}
+		for i := range uint64(100) {
+			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint("pod-", seq, "-", i)}}}
+			for k := range uint64(16) { // what packs well, and is met once
+				a.Annotations = append(a.Annotations, alert.Label{Name: fmt.Sprintf("note-%02d", k), Value: fmt.Sprint("the queue of shard ", seq*100+i, " is longer than ", k)})
+			}
+			a.Fingerprint = a.Labels.Fingerprint()
+			e.Alerts = append(e.Alerts, a)
+		}
+		m := message(t, seq+1, alert.TimeOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)), e)
+		s.Apply(&m)
+	}
+	var whole wire.Writer
+	if err := s.appendState(&whole); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b := encoded(t, s)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; len(whole.B) < 5*snapshotPiece || took > uint64(4*snapshotPiece+2*len(b)) {
+		t.Errorf("a state of %d bytes took %d to make %d of it", len(whole.B), took, len(b))
+	}
+	loaded, err := DecodeSnapshot(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loaded.mark() != s.mark() || !bytes.Equal(encoded(t, loaded), b) {
+		t.Error("it comes back as another")
 	}
 }
 

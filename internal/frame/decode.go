@@ -22,6 +22,7 @@ type Decoder struct {
 	labels  []alert.Label
 	repeats []alert.Repeat
 	runs    []uint32
+	numbers []uint32 // of the strings of a label set
 }
 
 // Decode checks msg and calls each for its events, in order; it stops at the
@@ -199,9 +200,13 @@ func (d *Decoder) labelSet(r *wire.Reader) alert.Labels {
 	if cap(d.labels)-len(d.labels) < n {
 		d.labels = make([]alert.Label, 0, max(n, 2*cap(d.labels), 1024))
 	}
+	d.numbers = r.Indexes(d.numbers[:0], 2*n, len(d.strings))
+	if len(d.numbers) < 2*n {
+		return nil // r says why
+	}
 	from := len(d.labels)
-	for range n {
-		d.labels = append(d.labels, alert.Label{Name: d.symbol(r), Value: d.symbol(r)})
+	for i := 0; i < len(d.numbers); i += 2 {
+		d.labels = append(d.labels, alert.Label{Name: d.strings[d.numbers[i]], Value: d.strings[d.numbers[i+1]]})
 	}
 	return alert.Labels(d.labels[from:len(d.labels):len(d.labels)])
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -14,19 +15,61 @@ import (
 var ErrCorrupt = errors.New("corrupt data")
 
 // Writer appends to B.
-type Writer struct{ B []byte }
+type Writer struct {
+	B []byte
+
+	pass func([]byte) // nil where all stays in B
+	size int          // of what is passed on at a time
+}
+
+// NewPassingWriter returns a Writer that passes on what is written in pieces of
+// size bytes, each valid until pass returns. What is left at the end is in B.
+func NewPassingWriter(size int, pass func([]byte)) *Writer {
+	return &Writer{B: make([]byte, 0, size+size/8), pass: pass, size: size}
+}
+
+// Grow makes room for n bytes that will be written.
+func (w *Writer) Grow(n int) {
+	if w.pass == nil {
+		w.B = slices.Grow(w.B, n)
+	}
+}
+
+// wrote passes on what is enough for it.
+func (w *Writer) wrote() {
+	if w.pass == nil || len(w.B) < w.size {
+		return
+	}
+	b := w.B
+	for ; len(b) >= w.size; b = b[w.size:] {
+		w.pass(b[:w.size])
+	}
+	w.B = append(w.B[:0], b...)
+}
 
 // Uint appends an unsigned integer, Int a signed one: small ones take few bytes.
-func (w *Writer) Uint(v uint64) { w.B = binary.AppendUvarint(w.B, v) }
+func (w *Writer) Uint(v uint64) {
+	w.B = binary.AppendUvarint(w.B, v)
+	w.wrote()
+}
 
 // Int appends a signed integer.
-func (w *Writer) Int(v int64) { w.B = binary.AppendVarint(w.B, v) }
+func (w *Writer) Int(v int64) {
+	w.B = binary.AppendVarint(w.B, v)
+	w.wrote()
+}
 
 // Fixed appends eight bytes: for hashes, which are never small.
-func (w *Writer) Fixed(v uint64) { w.B = binary.LittleEndian.AppendUint64(w.B, v) }
+func (w *Writer) Fixed(v uint64) {
+	w.B = binary.LittleEndian.AppendUint64(w.B, v)
+	w.wrote()
+}
 
 // Byte appends one byte.
-func (w *Writer) Byte(v byte) { w.B = append(w.B, v) }
+func (w *Writer) Byte(v byte) {
+	w.B = append(w.B, v)
+	w.wrote()
+}
 
 // Bool appends one byte.
 func (w *Writer) Bool(v bool) {
@@ -41,12 +84,14 @@ func (w *Writer) Bool(v bool) {
 func (w *Writer) String(s string) {
 	w.Uint(uint64(len(s)))
 	w.B = append(w.B, s...)
+	w.wrote()
 }
 
 // Bytes appends a length and the bytes.
 func (w *Writer) Bytes(b []byte) {
 	w.Uint(uint64(len(b)))
 	w.B = append(w.B, b...)
+	w.wrote()
 }
 
 // Reader reads what a Writer wrote. It keeps its first error; after one, all
@@ -116,6 +161,10 @@ func (r *Reader) Uint() uint64 {
 	if r.err != nil {
 		return 0
 	}
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // most are small
+		r.at++
+		return uint64(r.b[r.at-1])
+	}
 	v, n := binary.Uvarint(r.b[r.at:])
 	if n <= 0 {
 		r.Fail("bad integer")
@@ -123,6 +172,42 @@ func (r *Reader) Uint() uint64 {
 	}
 	r.at += n
 	return v
+}
+
+// Indexes reads n unsigned integers, each less than below, and appends them to
+// dst. What is wrong with one fails r; dst is then of no use.
+func (r *Reader) Indexes(dst []uint32, n, below int) []uint32 {
+	if r.err != nil {
+		return dst
+	}
+	b, at := r.b, r.at
+	for range n {
+		var v uint64
+		switch {
+		case at < len(b) && b[at] < 0x80:
+			v = uint64(b[at])
+			at++
+		case at+1 < len(b) && b[at+1] < 0x80:
+			v = uint64(b[at]&0x7f) | uint64(b[at+1])<<7
+			at += 2
+		default:
+			k := 0
+			if v, k = binary.Uvarint(b[at:]); k <= 0 {
+				r.at = at
+				r.Fail("bad integer")
+				return dst
+			}
+			at += k
+		}
+		if v >= uint64(below) {
+			r.at = at
+			r.Fail("index %d of %d", v, below)
+			return dst
+		}
+		dst = append(dst, uint32(v))
+	}
+	r.at = at
+	return dst
 }
 
 // Int reads a signed integer.

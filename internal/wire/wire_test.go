@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -21,6 +23,37 @@ func TestRoundTrip(t *testing.T) {
 	if r.Uint() != math.MaxUint64 || r.Int() != math.MinInt64 || r.Int() != math.MaxInt64 || r.Fixed() != 7 || r.Byte() != 9 ||
 		!r.Bool() || r.String() != "naïve\x00" || len(r.Bytes()) != 0 || r.Uint32() != math.MaxUint32 || r.End() != nil {
 		t.Errorf("something came back changed: %v", r.Err())
+	}
+}
+
+func TestPiecesAreTheWhole(t *testing.T) {
+	write := func(w *Writer) {
+		for i := range 100 {
+			w.Uint(uint64(i) << i % 60)
+			w.Int(-int64(i))
+			w.Fixed(uint64(i))
+			w.Bool(i%2 == 0)
+			w.String("word")
+			w.Bytes(make([]byte, i))
+		}
+	}
+	var whole Writer
+	write(&whole)
+	for _, size := range []int{1, 7, 64, 1 << 20} {
+		var got []byte
+		w := NewPassingWriter(size, func(b []byte) {
+			if len(b) != size {
+				t.Fatalf("a piece of %d bytes, want %d", len(b), size)
+			}
+			got = append(got, b...)
+		})
+		write(w)
+		if len(w.B) >= size {
+			t.Errorf("%d bytes of pieces of %d are left", len(w.B), size)
+		}
+		if got = append(got, w.B...); !bytes.Equal(got, whole.B) {
+			t.Errorf("in pieces of %d: other bytes", size)
+		}
 	}
 }
 
@@ -44,6 +77,32 @@ func TestDamageIsAnError(t *testing.T) {
 	f("a list that cannot fit", []byte{3, 0, 0, 0, 0}, func(r *Reader) { r.Count(2) })
 	f("no truth value", []byte{2}, func(r *Reader) { r.Bool() })
 	f("over 32 bits", []byte{0x80, 0x80, 0x80, 0x80, 0x10}, func(r *Reader) { r.Uint32() })
+}
+
+func TestIndexes(t *testing.T) {
+	var w Writer
+	want := []uint32{0, 1, 127, 128, 300, 16383, 16384, 1 << 30, 5}
+	for _, v := range want {
+		w.Uint(uint64(v))
+	}
+	w.Byte(9)
+	r := NewReader(w.B)
+	if got := r.Indexes([]uint32{7}, len(want), 1<<30+1); !slices.Equal(got[1:], want) || got[0] != 7 || r.Byte() != 9 || r.End() != nil {
+		t.Errorf("%v came back as %v: %v", want, got, r.Err())
+	}
+	f := func(what string, b []byte, n, below int) {
+		t.Helper()
+		r := NewReader(b)
+		r.Indexes(nil, n, below)
+		if !errors.Is(r.Err(), ErrCorrupt) || len(r.Indexes(nil, 1, below)) != 0 {
+			t.Errorf("%s: error %v", what, r.Err())
+		}
+	}
+	f("one too large", []byte{1, 5}, 2, 5)
+	f("one of two bytes too large", []byte{0x80, 1}, 1, 128)
+	f("half of one", []byte{1, 0x80}, 2, 500)
+	f("too few", []byte{1}, 2, 5)
+	f("more than 64 bits", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 1, 500)
 }
 
 func FuzzReader(f *testing.F) {

@@ -106,10 +106,14 @@ func (w *writer) write(ctx context.Context, segment []byte, repeats bool) (uint6
 	}
 	select {
 	case w.waiting <- r:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
-	case <-w.quit:
-		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+	default: // as good as never: until then a context needs no timer
+		select {
+		case w.waiting <- r:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
+		case <-w.quit:
+			return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+		}
 	}
 	// The segment is the writer's until it answers, also past the deadline: its
 	// bytes may be on their way. Publishing is bounded, so it does answer.

@@ -256,6 +256,9 @@ type Receipt struct {
 	// Generation names the settings that it went out by, where they are kept
 	// until the incident is over.
 	Generation string `json:",omitempty"`
+	// Page is the revision of the page whose place the notification took, 0 for
+	// one that is a page itself.
+	Page uint32 `json:",omitempty"`
 }
 
 // ID is that of the notification.

@@ -183,6 +183,20 @@ func TestReceipts(t *testing.T) {
 	f("N=1 P=1", receipt(7, 1, page, pd, correlate.Failed), receipt(7, 1, page, slack, correlate.Accepted))
 }
 
+// TestAPageCountsOnceHoweverItCame: a page that one receiver had, and an update
+// in its place another, counted twice.
+func TestAPageCountsOnceHoweverItCame(t *testing.T) {
+	l := open()
+	instead := receipt(7, 2, correlate.Page, "b", correlate.Accepted)
+	instead.Page = 1
+	l.FoldReceipt(receipt(7, 1, correlate.Page, "a", correlate.Accepted))
+	l.FoldReceipt(instead)
+	l.FoldReceipt(receipt(7, 3, correlate.Page, "a", correlate.Accepted)) // an escalation
+	if got := l.Totals(); got.Pages != 2 || got.Notifications != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAPageCountsForTheRuleThatSetItOff(t *testing.T) {
 	l := open()
 	paged := move(1, 1, 1, correlate.Pending, correlate.Paged, 0)

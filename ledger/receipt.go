@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,8 +17,8 @@ const maxAcceptances = 64
 const maxReceiptLead = time.Hour
 
 // FoldReceipt enters what a sink reported: each integration that accepted is a
-// notification; a page counts once, when the first integration has it. The same
-// receipt counts once, however often it comes.
+// notification; a page counts once, when the first integration has it or an
+// update in its place. The same receipt counts once, however often it comes.
 func (l *Ledger) FoldReceipt(r correlate.Receipt) {
 	at := l.receiptTime(r.At)
 	l.trail.add(&correlate.Row{
@@ -42,10 +43,14 @@ func (l *Ledger) FoldReceipt(r correlate.Receipt) {
 	if h != nil {
 		h.notifications++
 	}
-	if r.Kind != correlate.Page || slices.Contains(inc.pages, r.Revision) {
+	page := r.Revision
+	if r.Page != 0 {
+		page = r.Page
+	}
+	if r.Kind != correlate.Page || slices.Contains(inc.pages, page) {
 		return
 	}
-	inc.pages = keepLatest(inc.pages, r.Revision)
+	inc.pages = keepLatest(inc.pages, page)
 	l.total.pages++
 	c.pages++
 	if h != nil {
@@ -65,6 +70,9 @@ func (l *Ledger) receiptTime(at alert.Time) alert.Time {
 // receiptCause puts into words what a Row has no field for.
 func receiptCause(r *correlate.Receipt) string {
 	cause := outcomeWords(r.Outcome) + " " + r.Receiver + "/" + r.Integration
+	if r.Page != 0 {
+		cause += fmt.Sprintf(" in the place of %s/%d", correlate.IncidentName(r.Incident), r.Page)
+	}
 	if r.Error != "" {
 		cause += ": " + r.Error
 	}

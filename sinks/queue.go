@@ -18,6 +18,12 @@ type item struct {
 	attempts uint32
 	// page: it, or one whose place it took, is a page that nobody has got.
 	page bool
+	// instead is the revision of that page, if it took its place.
+	instead uint32
+	// owed is a page whose place it took, while nobody has got either: the page's
+	// receipt waits for it. If the process died between, the next life would know
+	// of an update only, which calls nobody.
+	owed *item
 	// fresh: before it, and those whose place it took, the provider knew
 	// nothing of the incident, or that it is over.
 	fresh bool
@@ -60,13 +66,38 @@ func fires(n *correlate.Notification) bool {
 }
 
 // supersede makes it the newest state of its incident in place of old, which
-// was not accepted.
-func (it *item) supersede(old *item) {
+// was not accepted, and adds to out what has ended by that.
+func (it *item) supersede(old *item, out []ending) []ending {
 	it.fresh = old.fresh
 	it.unknown = it.unknown || old.unknown
 	it.again = it.again || old.again
-	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
+	if old.page && it.n.Kind == correlate.Update {
+		it.page, it.instead = true, max(it.instead, old.instead)
+		if old.n.Kind == correlate.Page {
+			it.instead = old.n.Revision
+		}
+	}
 	it.settleResolve()
+	left := old.ends(correlate.Superseded, nil)
+	page := slices.IndexFunc(left, func(e ending) bool { return e.it.n.Kind == correlate.Page })
+	if page >= 0 && it.n.Kind == correlate.Update {
+		if it.owed != nil {
+			out = append(out, ending{it.owed, correlate.Superseded, nil})
+		}
+		it.owed = left[page].it
+		left = slices.Delete(left, page, page+1)
+	}
+	return append(out, left...)
+}
+
+// ends is how an item leaves its queue: with the page whose place it took.
+func (it *item) ends(o correlate.Outcome, err error) []ending {
+	out := []ending{{it, o, err}}
+	if it.owed != nil {
+		out = []ending{{it.owed, correlate.Superseded, nil}, out[0]}
+		it.owed = nil
+	}
+	return out
 }
 
 // Outlasts reports whether old must be sent although newer has come: it names a
@@ -129,11 +160,10 @@ func (q *queue) add(it *item) []ending {
 		switch {
 		case old.n.Incident != it.n.Incident:
 		case old.n.Revision >= it.n.Revision:
-			return append(out, ending{it, correlate.Superseded, nil})
+			return append(out, it.ends(correlate.Superseded, nil)...)
 		case i == 0 && q.busy, Outlasts(old.n, it.n):
 		default:
-			it.supersede(old)
-			out = append(out, ending{old, correlate.Superseded, nil})
+			out = it.supersede(old, out)
 			q.items = slices.Delete(q.items, i, i+1)
 			at = i
 			i--
@@ -142,11 +172,11 @@ func (q *queue) add(it *item) []ending {
 	behind := q.busy && len(q.items) > 0 && q.items[0].n.Incident == it.n.Incident
 	switch {
 	case it.quiet && !behind:
-		return append(out, ending{it, correlate.Skipped, nil})
+		return append(out, it.ends(correlate.Skipped, nil)...)
 	case at >= 0: // in the place of what it superseded: another incident's trigger must not slip in between
 		q.items = slices.Insert(q.items, at, it)
 	case len(q.items) >= maxWaiting:
-		return append(out, ending{it, correlate.Failed, errTooMany})
+		return append(out, it.ends(correlate.Failed, errTooMany)...)
 	default:
 		q.items = append(q.items, it)
 	}
@@ -160,13 +190,13 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 	head := q.items[0]
 	if e == nil {
 		q.drop()
-		return []ending{{head, correlate.Accepted, nil}}
+		return head.ends(correlate.Accepted, nil)
 	}
 	head.unknown = head.unknown || e.Unknown
 	head.redelivered = head.redelivered || e.Unknown
 	i := q.behind()
 	if !e.Retry {
-		out := []ending{{head, correlate.Failed, e}}
+		out := head.ends(correlate.Failed, e)
 		if i > 0 {
 			// The provider knows no more of the incident than before the head.
 			next := q.items[i]
@@ -183,10 +213,10 @@ func (q *queue) settle(e *Error, now time.Time, wait time.Duration) []ending {
 		return nil
 	}
 	newer := q.items[i]
-	newer.supersede(head)
+	out := newer.supersede(head, nil)
 	q.items = slices.Delete(q.items, i, i+1)
 	q.items[0] = newer
-	return q.hush([]ending{{head, correlate.Superseded, nil}}, 0)
+	return q.hush(out, 0)
 }
 
 // drop removes the head and forgets its failures.
@@ -199,7 +229,7 @@ func (q *queue) drop() {
 func (q *queue) hush(out []ending, i int) []ending {
 	if it := q.items[i]; it.quiet {
 		q.items = slices.Delete(q.items, i, i+1)
-		out = append(out, ending{it, correlate.Skipped, nil})
+		out = append(out, it.ends(correlate.Skipped, nil)...)
 	}
 	return out
 }

@@ -17,7 +17,7 @@ import (
 //	ok 503 ?? 400  it was accepted, refused for now, perhaps taken, refused for good
 //
 // and the result is what left the queue, then what is in it. An item that must
-// page has a "!", one that may be known to the provider a "?".
+// page has a "!", with the revision of the page whose place it took, one that may be known to the provider a "?".
 func TestQueue(t *testing.T) {
 	f := func(script, left, stays string) {
 		t.Helper()
@@ -39,10 +39,17 @@ func TestQueue(t *testing.T) {
 	f("u3 u3", "u3 superseded", "u3")
 	f("u2 e3", "u2 superseded", "e3!")
 
-	// An update in place of a page nobody got is the page.
-	f("p1 u2", "p1 superseded", "u2!")
-	f("p1 u2 u3", "p1 superseded, u2 superseded", "u3!")
-	f("p1 > u2 503", "p1 superseded", "u2!")
+	// An update in place of a page nobody got is the page, whose receipt waits.
+	f("p1 u2", "", "u2!1")
+	f("p1 u2 > ok", "p1 superseded, u2 accepted", "")
+	f("p1 u2 > 400", "p1 superseded, u2 failed", "")
+	f("p1 u2 u3", "u2 superseded", "u3!1")
+	f("p1 u2 u3 > ok", "u2 superseded, p1 superseded, u3 accepted", "")
+	f("p1 u2 p3", "p1 superseded, u2 superseded", "p3!")
+	f("p1 u2 p3 u4 > ok", "p1 superseded, u2 superseded, p3 superseded, u4 accepted", "")
+	f("p1 > u2 503", "", "u2!1")
+	f("p1 u2 p3 u4 u5", "p1 superseded, u2 superseded, u4 superseded", "u5!3")
+	f("p1 > u2 503 > ok", "p1 superseded, u2 accepted", "")
 	f("p1 > u2 ok", "p1 accepted", "u2")
 	f("p1 > u2 400", "p1 failed", "u2")
 
@@ -132,7 +139,7 @@ func TestQueueIsBounded(t *testing.T) {
 	if len(left) != 1 || left[0].outcome != correlate.Failed || left[0].err == nil {
 		t.Errorf("one incident too many: %+v", left)
 	}
-	if left := q.add(newItem(true, note(correlate.Update, 1, 2), enrich.Context{}, false)); left[0].outcome != correlate.Superseded {
+	if left := q.add(newItem(true, note(correlate.Update, 1, 2), enrich.Context{}, false)); left != nil {
 		t.Errorf("an update of an incident that waits: %+v", left)
 	}
 	if len(q.items) != maxWaiting {
@@ -169,6 +176,9 @@ func play(t *testing.T, script string, wantsResolved bool) (left, stays string) 
 		s := shortName(it.n)
 		if it.page {
 			s += "!"
+		}
+		if it.instead != 0 {
+			s += fmt.Sprint(it.instead)
 		}
 		if it.unknown {
 			s += "?"

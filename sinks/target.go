@@ -101,7 +101,7 @@ func (t *target) finish(ends []ending) {
 		t.d.metrics.queued.WithLabelValues(t.id.receiver, t.id.integration).Dec()
 		rc := receiptOf(e.it.n, t.id.integration, e.outcome)
 		if e.it.page && rc.Kind == correlate.Update {
-			rc.Kind = correlate.Page // it took the place of one, and called somebody
+			rc.Kind, rc.Page = correlate.Page, e.it.instead // it took the place of one, and called somebody
 		}
 		rc.Attempts = e.it.attempts
 		if e.outcome == correlate.Accepted {
@@ -147,7 +147,7 @@ func (t *target) head(q *queue) (*item, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(q.items) > 0 && q.items[0].quiet {
-		t.finish([]ending{{q.items[0], correlate.Skipped, nil}})
+		t.finish(q.items[0].ends(correlate.Skipped, nil))
 		q.drop()
 	}
 	if len(q.items) == 0 {

@@ -85,10 +85,14 @@ type k9 struct {
 	hit    atomic.Bool  // the kill was made from such an answer
 	caught atomic.Bool  // requests were under way when the kill was made
 
-	keys   map[string]string // receivers of all groups so far, by dedup_key
-	paged  map[string]bool   // pages so far: key and incident
-	heard  int               // events of the pager that have been judged
-	strays int               // events under a key of no group
+	keys  map[string]string // receivers of all groups so far, by dedup_key
+	paged map[string]bool   // pages so far: key and incident
+	noted map[string]bool   // pages of which the log has a receipt
+	// unpaged are the incidents of whose page it has none: the end came while the
+	// page was in doubt.
+	unpaged map[string]bool
+	heard   int // events of the pager that have been judged
+	strays  int // events under a key of no group
 
 	stopped map[int64]bool // lives that ended in order
 	reloads int
@@ -111,12 +115,11 @@ type k9sum struct {
 	overtaken                                int
 	storms, stormed                          int // keys of storms, and alerts that they named
 	repeatedPages                            int
-	unpaged                                  int // incidents whose page the log has no receipt of: an update took its place, or its end did while its receipt was lost
 	receipts, needless                       int // receipts looked at, and those of what was sent again with one in the log
 }
 
 func newK9(t *testing.T, seed uint64, limit int) *k9 {
-	k := &k9{t: t, limit: limit, names: newNaming(), stopped: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}}
+	k := &k9{t: t, limit: limit, names: newNaming(), stopped: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}, noted: map[string]bool{}, unpaged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
 	k.file = &lines{incidents: map[string]bool{}, path: filepath.Join(t.TempDir(), "pages.jsonl")}
 	for _, answered := range []struct {

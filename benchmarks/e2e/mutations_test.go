@@ -152,6 +152,7 @@ time_intervals:
     time_intervals: [{years: ['1999']}]
 winnow:
   self_alert: {webhook: {url_file: hook.url}}
+  storm: {new_groups_per_minute: 0} # every probe is looked for in a page of its own
 receivers:
   - name: nobody
 %s    pagerduty_configs:

@@ -352,11 +352,12 @@ func (r *Redelivery) decided(n *correlate.Notification) bool {
 	return !open || n.Revision <= last
 }
 
-// delivered notes what came to all whom it concerns, and so has taken the place
-// of what was decided before: who has got the newer one must not hear the older.
+// delivered notes what came to all whom it concerns, or left its place to a newer
+// one, and so has taken the place of what was decided before: who has got the
+// newer one must not hear the older.
 func (r *Redelivery) delivered(n *correlate.Notification) {
 	for i := range r.held {
-		if h := &r.held[i]; h.Incident == n.Incident {
+		if h := &r.held[i]; suffices(n, &h.Notification) {
 			h.heard |= n.Class
 		}
 	}
@@ -376,16 +377,20 @@ func (r *Redelivery) answers(i int) (out []sinks.Answer) {
 	return out
 }
 
-// overtaken is the classes that hear enough from what comes after n. An update
-// does not do for a page: it wakes nobody. Nor does what has no room for a name.
+// overtaken is the classes that hear enough from what comes after n.
 func overtaken(n *correlate.Notification, after []heldBack) (classes correlate.Class) {
 	for i := range after {
-		m := &after[i].Notification
-		if m.Incident == n.Incident && (m.Kind != correlate.Update || n.Kind == correlate.Update) && !sinks.Outlasts(n, m) {
+		if m := &after[i].Notification; suffices(m, n) {
 			classes |= m.Class
 		}
 	}
 	return classes
+}
+
+// suffices reports whether whoever hears newer need not hear old. An update does
+// not do for a page: it wakes nobody. Nor does what has no room for a name.
+func suffices(newer, old *correlate.Notification) bool {
+	return newer.Incident == old.Incident && (newer.Kind != correlate.Update || old.Kind == correlate.Update) && !sinks.Outlasts(old, newer)
 }
 
 // decidedBy is the message that a record's outputs come from.

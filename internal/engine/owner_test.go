@@ -128,6 +128,26 @@ func TestWhatNamesACriticalIsDeliveredAgain(t *testing.T) {
 	f("[3]", update(2, 1, critical("a")), update(3, 1, critical("a")))
 }
 
+// TestNoUpdateDoesForAPage: a page that nobody had got was dropped two crashes
+// later. After the first, an update of its incident left its place to a newer
+// one; after the second that update was done with, and taken for what had come
+// after the page.
+func TestNoUpdateDoesForAPage(t *testing.T) {
+	outputs := []correlate.Notification{
+		{Incident: 1, Revision: 1, Kind: correlate.Page, Class: correlate.WantsResolved},
+		{Incident: 1, Revision: 2, Kind: correlate.Update, Class: correlate.WantsResolved},
+		{Incident: 1, Revision: 3, Kind: correlate.Update, Class: correlate.WantsResolved},
+	}
+	r := Redelivery{inherited: 1, undelivered: map[notificationID]uint64{{1, 1}: 9, {1, 3}: 9}, revisions: map[uint64]uint32{1: 3}}
+	var got []string
+	for _, d := range r.Take(1, &frame.Commit{Input: 9, Outputs: outputs}) {
+		got = append(got, fmt.Sprintf("%s %s overtaken %t", d.ID(), d.Kind, d.Overtaken))
+	}
+	if want := "[INC-1/1 page overtaken false INC-1/3 update overtaken false]"; fmt.Sprint(got) != want {
+		t.Errorf("delivered %v, want %s", got, want)
+	}
+}
+
 // TestAnswersOutliveALife holds who has taken what waits for others: through a
 // snapshot, for whoever has a newer one as well, and no longer than anybody
 // waits. What was refused or superseded is no answer.

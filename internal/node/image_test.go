@@ -168,11 +168,12 @@ func (s *site) unheard(live []sample) (names []string) {
 
 // history is what the pager has heard, in short.
 func (s *site) history() string {
-	var b strings.Builder
+	var lines []string
 	for _, e := range s.pager.Events() {
-		fmt.Fprintf(&b, "\n%s %s %q %v", e.At.Format("15:04:05"), e.Action, e.Summary, e.Details["incident"])
+		lines = append(lines, fmt.Sprintf("\n%s %s %q %v", e.At.Format("15:04:05"), e.Action, e.Summary, e.Details["incident"]))
 	}
-	return b.String()
+	slices.Sort(lines) // groups have no order among themselves, within a second
+	return strings.Join(lines, "")
 }
 
 // otherKeys counts the groups that have been paged under more than one key.

@@ -88,8 +88,18 @@ var ofTheSinks = []mutant{
 	},
 	{
 		name: "update-in-a-pages-place-wakes-nobody", breaks: "what takes the place of a page that nobody has is a page",
-		edit: edit{"sinks/queue.go", `it.page = it.page ||`, `it.page = it.page || false &&`},
+		edit: edit{"sinks/queue.go", `it.page, it.instead = true, max(it.instead, old.instead)`, `it.instead = max(it.instead, old.instead)`},
 		pkg:  "sinks", tests: "TestQueue TestAnyFaults",
+	},
+	{
+		name: "page-done-with-before-its-update-is-out", breaks: "a page is done with when somebody has got it, or what took its place",
+		edit: edit{"sinks/queue.go", `if page >= 0 && it.n.Kind == correlate.Update {`, `if false {`},
+		pkg:  "sinks", tests: "TestQueue",
+	},
+	{
+		name: "superseded-update-does-for-a-page", breaks: "no update does for a page that nobody has got, however many crashes later",
+		edit: edit{"internal/engine/owner.go", `suffices(n, &h.Notification)`, `h.Incident == n.Incident`},
+		pkg:  "internal/engine", tests: "TestNoUpdateDoesForAPage",
 	},
 	{
 		name: "names-of-a-storm-superseded", breaks: "a newer notification without room for its names replaces none",

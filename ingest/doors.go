@@ -176,8 +176,8 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 		return plainAnswer(w, http.StatusMethodNotAllowed, "Alerts are sent with POST.")
 	}
 	deadline := start.Add(d.Config.Deadline)
-	ctx, cancel := context.WithTimeout(r.Context(), d.Config.Deadline)
-	defer cancel()
+	ctx := &deadlineContext{Context: r.Context(), until: deadline, now: d.Now}
+	defer ctx.end()
 
 	// A connection that has no deadlines, as in a test, is bounded by ctx alone.
 	conn := http.NewResponseController(w)

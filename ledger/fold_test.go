@@ -329,7 +329,7 @@ func TestEpisodesBeyondTheLimit(t *testing.T) {
 	if _, ok := l.episodes.open.get(1); ok {
 		t.Error("a warning beyond the limit is followed")
 	}
-	if _, ok := l.episodes.open.get(2); !ok {
+	if _, ok := l.episodes.critical.get(2); !ok {
 		t.Error("a critical beyond the limit is not")
 	}
 	fold(l, end(time.Minute, 1, 1, correlate.ResolvedBeforePage), end(time.Minute, 2, 0, correlate.Silenced))

@@ -117,14 +117,18 @@ func (u *Universe) AppendAPI(dst []byte, from, to int, ends time.Time) []byte {
 			dst = append(dst, ',')
 		}
 		a := u.Alert(i)
-		dst = appendPairs(append(dst, `{"annotations":`...), a.Annotations)
-		dst = appendTime(append(dst, `,"endsAt":`...), ends)
-		dst = appendTime(append(dst, `,"startsAt":`...), Started)
-		dst = appendText(append(dst, `,"generatorURL":`...), a.GeneratorURL)
-		dst = appendPairs(append(dst, `,"labels":`...), a.Labels)
-		dst = append(dst, '}')
+		dst = appendOne(dst, &a, ends)
 	}
 	return append(dst, ']')
+}
+
+func appendOne(dst []byte, a *alert.Alert, ends time.Time) []byte {
+	dst = appendPairs(append(dst, `{"annotations":`...), a.Annotations)
+	dst = appendTime(append(dst, `,"endsAt":`...), ends)
+	dst = appendTime(append(dst, `,"startsAt":`...), Started)
+	dst = appendText(append(dst, `,"generatorURL":`...), a.GeneratorURL)
+	dst = appendPairs(append(dst, `,"labels":`...), a.Labels)
+	return append(dst, '}')
 }
 
 // AppendWebhook appends the body of Alertmanager's webhook, version 4, with

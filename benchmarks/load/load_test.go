@@ -84,3 +84,13 @@ func TestSeedDecides(t *testing.T) {
 		t.Error("two seeds give one load")
 	}
 }
+
+// TestOneAlertByItself: a request of one alert is the request of a batch of one.
+func TestOneAlertByItself(t *testing.T) {
+	u := New(7, 10)
+	a := u.Alert(100)
+	one, batch := RenderOne(&a, Started), u.Render(API, 100, 101, 64, Started)
+	if got, want := one.append(nil, Started), batch[0].append(nil, Started); len(batch) != 1 || one.Alerts != 1 || !bytes.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/winnowhq/winnow/alert"
 )
 
 // Format is how alerts are written.
@@ -54,6 +56,11 @@ func (u *Universe) Render(f Format, from, to, batch int, started time.Time) []Re
 		out = append(out, newRequest(f.Path(), body, end-i, started))
 	}
 	return out
+}
+
+// RenderOne writes one alert as Prometheus would, to be sent by itself.
+func RenderOne(a *alert.Alert, started time.Time) Request {
+	return newRequest(API.Path(), append(appendOne([]byte{'['}, a, endMark), ']'), 1, started)
 }
 
 // newRequest makes a request of a body with so many alerts. It keeps a copy.

@@ -25,6 +25,10 @@ type Run struct {
 	// its answer.
 	AlertsPerSecond float64
 
+	// Begin is when the first request of an open loop is due; at once where it is
+	// zero.
+	Begin time.Time
+
 	// Validity is how far ahead of its sending the end of an alert lies.
 	Validity time.Duration
 }
@@ -75,6 +79,9 @@ func (r *Run) Do(ctx context.Context) (*Result, error) {
 		defer workers[i].conn.Close()
 	}
 	s.start = time.Now()
+	if r.Begin.After(s.start) && s.interval > 0 {
+		s.start = r.Begin
+	}
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {
@@ -193,16 +200,25 @@ func (w *worker) attempt(r *Request, validity time.Duration) (taken bool, err er
 	return false, fmt.Errorf("load: answered %s: %s", resp.Status, text)
 }
 
+// timerLag is how late a timer of the runtime may be: it sleeps by whole
+// milliseconds.
+const timerLag = 2 * time.Millisecond
+
+// pause waits for d, and no millisecond longer: a request that is sent late is a
+// wait that the server would be charged for.
 func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
+	until := time.Now().Add(d)
+	if d > timerLag {
+		t := time.NewTimer(d - timerLag)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if rest := time.Until(until); rest > 0 {
+		nap(rest)
 	}
+	return ctx.Err()
 }

@@ -23,7 +23,7 @@ type mutant struct {
 type edit struct{ file, old, with string }
 
 func all() []mutant {
-	return slices.Concat(ofTheLog, ofTheNumbers, ofTheCore, ofTheEngine, ofTheSinks, ofTheDoors, ofTheNode)
+	return slices.Concat(ofTheLog, ofTheNumbers, ofTheWriter, ofTheCore, ofTheEngine, ofTheSinks, ofTheDoors, ofTheNode)
 }
 
 // edits lists all that it changes.

@@ -20,6 +20,15 @@ var ofTheNumbers = []mutant{
 	},
 }
 
+// ofTheWriter are planted where the log is written.
+var ofTheWriter = []mutant{
+	{
+		name: "news-waits-for-company", breaks: "a frame with something new in it leaves at once",
+		edit: edit{"internal/stream/append.go", `return len(b.Alerts)+len(b.Quarantined) == 0`, `return len(b.Repeats) >= 0`},
+		pkg:  "internal/stream", tests: "TestNewsWaitsForNobody",
+	},
+}
+
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
 	{

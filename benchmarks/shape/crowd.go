@@ -56,8 +56,9 @@ func (cr *Crowd) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if _, err := r.server.Get(ctx, "/-/ready"); err != nil {
 		return nil, err
 	}
-	due := time.Now()
-	if err := postProbe(ctx, r.server.Address, 0); err != nil {
+	probe, due := (&Latency{Probes: 1, Every: time.Second}).probes(time.Now().Add(time.Millisecond))
+	probe.Address = r.server.Address
+	if _, err := probe.Do(ctx); err != nil {
 		return nil, err
 	}
 	var at time.Time
@@ -67,7 +68,7 @@ func (cr *Crowd) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	now, peak, err := r.server.Memory()
 	return Figures{
 		Memory: float64(now) / 1e6, PeakMemory: float64(peak) / 1e6, MemoryPerAlert: float64(now) / float64(cr.Live),
-		Resent: millis(res.Latency.Quantile(0.99)), PageTook: millis(at.Sub(due)),
+		Resent: millis(res.Latency.Quantile(0.99)), PageTook: millis(at.Sub(due[0])),
 	}, err
 }
 

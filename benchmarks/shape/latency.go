@@ -1,22 +1,22 @@
 package shape
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/benchmarks/load"
 )
 
 // Latency is how long a page takes from the moment at which its alert was due
 // to be sent until the pager has it, with a group_wait of 0, beside a steady
-// load of repeats.
+// load of repeats; and how long the disk alone takes for what a page waits for.
 type Latency struct {
 	Background float64 // alerts a second; 0 is an idle server
 	Probes     int
@@ -27,10 +27,17 @@ const (
 	backgroundBatch       = 64
 	backgroundConnections = 8
 	backgroundKnown       = 10_240
+
+	// probeConnections are so many that a probe need not wait for the one before.
+	probeConnections = 16
 )
 
 // Measure runs the probes once.
 func (la *Latency) Measure(ctx context.Context, s *Subject, dir string) (_ Figures, err error) {
+	floor, err := la.syncs(dir)
+	if err != nil {
+		return nil, err
+	}
 	p, err := newPager()
 	if err != nil {
 		return nil, err
@@ -66,7 +73,47 @@ func (la *Latency) Measure(ctx context.Context, s *Subject, dir string) (_ Figur
 		return nil, err
 	}
 	f[P50], f[P99], f[Longest] = millis(h.Quantile(0.5)), millis(h.Quantile(0.99)), millis(h.Max())
+	f[SyncsP50], f[SyncsP99] = millis(floor.Quantile(0.5)), millis(floor.Quantile(0.99))
 	return f, nil
+}
+
+// Units of what the disk alone takes for a page.
+const (
+	SyncsP50 = "2syncs-p50-ms"
+	SyncsP99 = "2syncs-p99-ms"
+)
+
+// recordBytes is about what one alert adds to the log, and its page to the
+// outbox.
+const recordBytes = 1500
+
+// syncs measures the least that a page waits for, on the disk and beside the
+// neighbours that the server will have: one synced write to the log, and after
+// it one to the outbox.
+func (la *Latency) syncs(dir string) (_ *load.Histogram, err error) {
+	var files [2]*os.File
+	for i := range files {
+		if files[i], err = os.CreateTemp(dir, "sync-"); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, files[i].Close(), os.Remove(files[i].Name())) }()
+	}
+	var h load.Histogram
+	record := make([]byte, recordBytes)
+	for range la.Probes {
+		time.Sleep(la.Every)
+		start := time.Now()
+		for _, f := range files {
+			if _, err := f.Write(record); err != nil {
+				return nil, err
+			}
+			if err := f.Sync(); err != nil {
+				return nil, err
+			}
+		}
+		h.Add(time.Since(start))
+	}
+	return &h, nil
 }
 
 // warmUp is how long the background runs before the first probe.
@@ -76,8 +123,10 @@ const warmUp = time.Second
 // each was due.
 func (la *Latency) probe(ctx context.Context, r *run, background *load.Run) ([]time.Time, Figures, error) {
 	f := Figures{}
+	probes, due := la.probes(time.Now().Add(warmUp))
+	probes.Address = r.server.Address
 	var wg sync.WaitGroup
-	var backgroundErr error
+	var backgroundErr, probeErr error
 	if background != nil {
 		wg.Go(func() {
 			res, err := background.Do(ctx)
@@ -91,54 +140,29 @@ func (la *Latency) probe(ctx context.Context, r *run, background *load.Run) ([]t
 			}
 		})
 	}
-	start := time.Now().Add(warmUp)
-	due := make([]time.Time, la.Probes)
-	errs := make([]error, la.Probes)
-	for i := range due {
-		due[i] = start.Add(time.Duration(i) * la.Every)
-		wg.Go(func() {
-			select {
-			case <-time.After(time.Until(due[i])):
-				errs[i] = postProbe(ctx, r.server.Address, i)
-			case <-ctx.Done():
-				errs[i] = ctx.Err()
-			}
-		})
-	}
+	wg.Go(func() { _, probeErr = probes.Do(ctx) })
 	wg.Wait()
-	return due, f, errors.Join(append(errs, backgroundErr)...)
+	return due, f, errors.Join(probeErr, backgroundErr)
 }
 
-// postProbe sends an alert that is a group of its own.
-func postProbe(ctx context.Context, address string, i int) error {
-	a := universe.Alert(1_000_000_000 + i)
-	labels := map[string]string{}
-	for _, l := range a.Labels {
-		labels[l.Name] = l.Value
+// probes are written before the first is due, and sent by connections that are
+// open by then: what is measured is the server. Each is a group of its own.
+func (la *Latency) probes(begin time.Time) (*load.Run, []time.Time) {
+	l := &load.Run{Connections: probeConnections, AlertsPerSecond: float64(time.Second) / float64(la.Every), Begin: begin, Sequence: load.Rounds(la.Probes, 1)}
+	due := make([]time.Time, la.Probes)
+	for i := range due {
+		a := universe.Alert(1_000_000_000 + i)
+		for k := range a.Labels {
+			if a.Labels[k].Name == "severity" {
+				a.Labels[k].Value = "critical"
+			}
+		}
+		a.Labels = append(a.Labels, alert.Label{Name: "probe", Value: "true"}, alert.Label{Name: "probe_id", Value: probeID(i)})
+		a.Labels.Sort()
+		l.Requests = append(l.Requests, load.RenderOne(&a, begin))
+		due[i] = begin.Add(time.Duration(i) * la.Every)
 	}
-	labels["probe"], labels["probe_id"], labels["severity"] = "true", probeID(i), "critical"
-	annotations := map[string]string{}
-	for _, l := range a.Annotations {
-		annotations[l.Name] = l.Value
-	}
-	now := time.Now()
-	body, err := json.Marshal([]any{map[string]any{"labels": labels, "annotations": annotations, "generatorURL": a.GeneratorURL, "startsAt": now, "endsAt": now.Add(time.Hour)}})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+load.API.Path(), bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("shape: a probe was answered %s", resp.Status)
-	}
-	return errors.Join(err, resp.Body.Close())
+	return l, due
 }
 
 func probeID(i int) string { return "probe-" + strconv.Itoa(i) + "." }

@@ -22,7 +22,7 @@ const noTables = `ingest.maxStandardKeyBytes ingest.maxTimeBytes ingest.maxKeptP
 	enrich.MaxURLBytes enrich.MaxTimeout enrich.maxCatalogErrors frame.maxKeptRaw
 	sinks.maxBackoff sinks.maxHold sinks.maxTextAlerts sinks.maxTextNotes sinks.maxTextValueBytes sinks.maxRetryAfter
 	sinks.maxSecretFileBytes sinks.maxErrorBytes access.maxRest access.maxBcryptCost
-	stream.maxRestartDelay stream.maxOvertaken stream.maxGap selfalert.maxDetail selfalert.maxSecret
+	stream.maxRestartDelay stream.maxPatience stream.maxOvertaken stream.maxGap selfalert.maxDetail selfalert.maxSecret
 	heartbeat.maxInterval heartbeat.maxSecret`
 
 var (

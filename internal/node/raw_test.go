@@ -146,7 +146,8 @@ func TestOwedRawPagesAreSentByTheNextLife(t *testing.T) {
 		}
 		s.stop()
 		s.start()
-		s.network.Close() // the pager cannot be reached in this life
+		time.Sleep(time.Second) // the canary's first alert must not share a message with what follows
+		s.network.Close()       // the pager cannot be reached in this life
 		s.post(sample{name: "Poison", pod: "1", severity: "critical"}, sample{name: "Poison", pod: "2", severity: "critical"})
 		time.Sleep(10 * time.Second)
 		wantOpen(s, "")

@@ -43,9 +43,12 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	if e.segment.Empty() {
 		return nil
 	}
-	_, err := s.write(ctx, e)
+	_, err := s.write(ctx, e, onlyRepeats(b))
 	return err
 }
+
+// onlyRepeats reports whether a batch says nothing that has not been said before.
+func onlyRepeats(b *ingest.Batch) bool { return len(b.Alerts)+len(b.Quarantined) == 0 }
 
 // NumberFrom has the next frame numbered counter at least: for a log that no
 // longer holds the last one. Nothing may be appended at the same time.
@@ -65,10 +68,10 @@ func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint6
 			return 0, err
 		}
 	}
-	return s.write(ctx, e)
+	return s.write(ctx, e, false)
 }
 
-func (s *Stream) write(ctx context.Context, e *encoder) (uint64, error) {
+func (s *Stream) write(ctx context.Context, e *encoder, repeats bool) (uint64, error) {
 	e.bytes = e.segment.Append(e.bytes[:0])
-	return s.writer.write(ctx, e.bytes)
+	return s.writer.write(ctx, e.bytes, repeats)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,8 +26,13 @@ const maxWaiting = 4096
 // writer knows, before its senders are told to come again.
 const maxOvertaken = 3
 
+// maxPatience is how long a frame of repeats waits at most for others to share
+// it.
+const maxPatience = 2 * time.Millisecond
+
 // writer is the one place that writes to the log. One frame is in flight at a
-// time; what arrives meanwhile goes into the next. There is no timer in it.
+// time; what arrives meanwhile goes into the next. What may be news never waits
+// for company; repeats do, for those who were together with them before.
 type writer struct {
 	s       *Stream
 	link    *link // of the last attempt
@@ -41,12 +48,16 @@ type writer struct {
 
 	segments [][]byte
 	answers  []chan answer
+	size     int // of the segments
+	repeats  int // of the segments, those that hold nothing else
+	company  company
 	frame    []byte
 	packer   frame.Packer
 }
 
 type request struct {
 	segment []byte
+	repeats bool        // and nothing else: nobody hears of it, be it now or a little later
 	answer  chan answer // has room for one
 }
 
@@ -86,8 +97,8 @@ func (w *writer) resync(ctx context.Context) error {
 }
 
 // write queues a segment and waits until it is durable.
-func (w *writer) write(ctx context.Context, segment []byte) (uint64, error) {
-	r := request{segment, make(chan answer, 1)}
+func (w *writer) write(ctx context.Context, segment []byte, repeats bool) (uint64, error) {
+	r := request{segment, repeats, make(chan answer, 1)}
 	select {
 	case <-w.quit:
 		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
@@ -95,10 +106,14 @@ func (w *writer) write(ctx context.Context, segment []byte) (uint64, error) {
 	}
 	select {
 	case w.waiting <- r:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
-	case <-w.quit:
-		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+	default: // as good as never: until then a context needs no timer
+		select {
+		case w.waiting <- r:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
+		case <-w.quit:
+			return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+		}
 	}
 	// The segment is the writer's until it answers, also past the deadline: its
 	// bytes may be on their way. Publishing is bounded, so it does answer.
@@ -122,29 +137,71 @@ func (w *writer) run() {
 		}
 		held = w.fill(first)
 		w.publish()
-	}
-}
-
-// fill takes what is waiting, up to a frame's size; what would not fit is
-// returned, for the next one.
-func (w *writer) fill(first request) (held *request) {
-	w.segments = append(w.segments[:0], first.segment)
-	w.answers = append(w.answers[:0], first.answer)
-	size := len(first.segment)
-	for {
-		select {
-		case r := <-w.waiting:
-			if size+len(r.segment) > frame.MaxBytes {
-				return &r
-			}
-			size += len(r.segment)
-			w.segments = append(w.segments, r.segment)
-			w.answers = append(w.answers, r.answer)
-		default:
-			return nil
+		if w.repeats > 0 {
+			w.company.note(w.repeats + len(w.waiting))
 		}
 	}
 }
+
+// fill takes what is waiting, up to a frame's size, and for a frame of nothing
+// but repeats what is worth waiting for; what would not fit is returned, for the
+// next one.
+func (w *writer) fill(first request) (held *request) {
+	w.segments, w.answers, w.size, w.repeats = w.segments[:0], w.answers[:0], 0, 0
+	w.take(first)
+	var patience *time.Timer
+	for {
+		var r request
+		select {
+		case r = <-w.waiting:
+		default:
+			if w.repeats < len(w.answers) || w.repeats >= w.company.least() {
+				return nil
+			}
+			if patience == nil {
+				patience = time.NewTimer(maxPatience)
+				defer patience.Stop()
+			}
+			select {
+			case r = <-w.waiting:
+			case <-patience.C:
+				return nil
+			case <-w.quit:
+				return nil
+			}
+		}
+		if w.size+len(r.segment) > frame.MaxBytes {
+			return &r
+		}
+		w.take(r)
+	}
+}
+
+func (w *writer) take(r request) {
+	w.segments = append(w.segments, r.segment)
+	w.answers = append(w.answers, r.answer)
+	w.size += len(r.segment)
+	if r.repeats {
+		w.repeats++
+	}
+}
+
+// company is how many requests were in each of the last frames, or waited when
+// it was stored: who sends the next when the one before is answered finds each
+// time that a frame has just left with those who were a little faster.
+type company struct {
+	counts [4]int
+	next   int
+}
+
+func (c *company) note(n int) {
+	c.counts[c.next] = n
+	c.next = (c.next + 1) % len(c.counts)
+}
+
+// least is how many can be counted on: after one frame with fewer nobody waits
+// for more than those.
+func (c *company) least() int { return slices.Min(c.counts[:]) }
 
 // publish writes the frame and answers for it.
 func (w *writer) publish() {

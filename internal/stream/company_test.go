@@ -1,0 +1,85 @@
+package stream
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/ingest"
+)
+
+func repeatBatch() *ingest.Batch {
+	return &ingest.Batch{Source: "test", Dictionary: 1, Repeats: []alert.Repeat{{Number: 1}}, Runs: []uint32{1}}
+}
+
+// together has so many senders append so many batches of repeats each, one
+// after the other.
+func together(t *testing.T, s *Stream, senders, each int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range senders {
+		wg.Go(func() {
+			for range each {
+				if err := s.Append(t.Context(), repeatBatch()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestSendersStayTogether: of four senders of repeats one or the other always
+// came when the frame of the rest had just left, so that there were two frames
+// where one would do.
+func TestSendersStayTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir())
+		defer s.Close()
+		const senders, each = 4, 100
+		together(t, s, senders, each)
+		e, err := s.Log(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Last > each*5/4 {
+			t.Errorf("%d frames for %d rounds of %d senders", e.Last, each, senders)
+		}
+	})
+}
+
+// TestNewsWaitsForNobody: whoever was there before, a frame with something in it
+// that may be news leaves at once, and repeats wait once for who comes no more.
+func TestNewsWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir())
+		defer s.Close()
+		f := func(want time.Duration, b *ingest.Batch) {
+			t.Helper()
+			start := time.Now()
+			if err := s.Append(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("waited %v, want %v", took, want)
+			}
+		}
+		together(t, s, 4, 100)
+		f(0, batch("test", "a"))
+		broken := repeatBatch()
+		broken.Quarantined = []ingest.Quarantine{{Reason: "unreadable", Raw: []byte("?")}}
+		f(0, broken)
+		f(maxPatience, repeatBatch())
+		f(0, repeatBatch())
+		together(t, s, 4, 100)
+		waits := make(chan error)
+		go func() { waits <- s.Append(t.Context(), repeatBatch()) }()
+		synctest.Wait()
+		f(0, batch("test", "b"))
+		if err := <-waits; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -107,8 +107,8 @@ func TestSnapshotTakesNoMemoryOfItsSize(t *testing.T) {
 		e := frame.Event{Kind: frame.Alerts, Source: "test"}
 		for i := range uint64(100) {
 			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint("pod-", seq, "-", i)}}}
-			for k := range uint64(16) { // what packs well, and is met once
-				a.Annotations = append(a.Annotations, alert.Label{Name: fmt.Sprintf("note-%02d", k), Value: fmt.Sprint("the queue of shard ", seq*100+i, " is longer than ", k)})
+			for k := range uint64(16) { // what packs well, and is like nothing else
+				a.Annotations = append(a.Annotations, alert.Label{Name: fmt.Sprintf("note-%02d", k), Value: strings.Repeat(fmt.Sprint(seq*100+i, "-", k, " "), 6)})
 			}
 			a.Fingerprint = a.Labels.Fingerprint()
 			e.Alerts = append(e.Alerts, a)

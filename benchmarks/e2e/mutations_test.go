@@ -131,7 +131,8 @@ func beside(t testing.TB, dir string) {
 }
 
 // edition is a file that is taken. What it sends says which edition it is. Its
-// last receiver comes last, so that a beginning of it is no whole file.
+// last receiver comes last, so that a beginning of it is no whole file. There are
+// no storms: each probe is looked for in a page of its own.
 func (p *pager) edition(n int) string {
 	return fmt.Sprintf(`# harmless
 route:
@@ -152,7 +153,7 @@ time_intervals:
     time_intervals: [{years: ['1999']}]
 winnow:
   self_alert: {webhook: {url_file: hook.url}}
-  storm: {new_groups_per_minute: 0} # every probe is looked for in a page of its own
+  storm: {new_groups_per_minute: 0}
 receivers:
   - name: nobody
 %s    pagerduty_configs:

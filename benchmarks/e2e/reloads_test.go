@@ -265,6 +265,8 @@ func (r *rig) swap(inPlace bool) {
 	r.swapped++
 	r.next++
 	text := r.pd.edition(r.next)
+	const brokenText = "route: {receiver: nobody}\n"
+	r.put(brokenText) // what stands there may be whole, though it was half when it was read
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -276,7 +278,7 @@ func (r *rig) swap(inPlace bool) {
 			}
 			if inPlace {
 				r.trickle(text)
-			} else if r.exchange([]string{r.text, "route: {receiver: nobody}\n"}[i%2]) != nil {
+			} else if r.exchange([]string{r.text, brokenText}[i%2]) != nil {
 				return
 			}
 		}
@@ -298,15 +300,17 @@ func (r *rig) exchange(text string) error {
 	return os.Rename(r.w.config+".swap", r.w.config)
 }
 
-// trickle writes a file as an editor does that does not rename.
+// trickle writes a file as an editor does that does not rename. The last piece is
+// a large one: without its end of line only, the file would be a whole one.
 func (r *rig) trickle(text string) {
 	f, err := os.Create(r.w.config)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	for at := 0; at < len(text); at += 200 {
-		_, _ = f.WriteString(text[at:min(at+200, len(text))]) // what is missing shows in the outcome
+	const piece = 200
+	for at, next := 0, len(text)%piece; at < len(text); at, next = next, next+piece {
+		_, _ = f.WriteString(text[at:next]) // what is missing shows in the outcome
 	}
 }
 

@@ -28,6 +28,10 @@ type Options struct {
 	// Keep remembers by which settings incidents were opened. Nil: an incident is
 	// told of by those that are in force.
 	Keep *Keep
+	// Elsewhere reports whether somebody else is told of what fails here for want
+	// of room. Where nobody is, it waits all the same; nil is nobody. It must
+	// return at once.
+	Elsewhere func(n *correlate.Notification) bool
 	// Stranded is told of an incident that stands where nothing of it is taken any
 	// more, so that the settings in force took it over: somebody has to close it
 	// there by hand. It may be nil, and must return at once.
@@ -45,8 +49,8 @@ type Options struct {
 	// until one returns.
 	MaxAbandoned int
 	// MaxGroups bounds the groups with something to tell one integration; 16,384.
-	// A notification of one more group fails at once, so that its caller tells
-	// somebody else.
+	// A notification of one more group fails at once, where somebody else is told
+	// then.
 	MaxGroups int
 	// Jitter returns numbers in [0,1) that spread retries.
 	Jitter func() float64
@@ -152,7 +156,8 @@ func (d *Dispatcher) Set(r Receivers) {
 //
 // Nothing waits in it but for the callback (see Options.Receipt). What is
 // queued is bounded: one notification for each incident and integration, 64
-// incidents a group, MaxGroups groups.
+// incidents a group, MaxGroups groups, and where nobody else is told by the
+// incidents that there are.
 func (d *Dispatcher) Deliver(n *correlate.Notification, c enrich.Context) {
 	d.deliver(n, c, false, nil)
 }
@@ -202,7 +207,7 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 	}
 	for _, t := range addressed {
 		it := newItem(t.wantsEnds(), n, c, again)
-		it.receipt = left
+		it.receipt, it.elsewhere = left, d.opts.Elsewhere != nil && d.opts.Elsewhere(n)
 		t.push(it)
 	}
 }
@@ -245,7 +250,8 @@ func (d *Dispatcher) StandsAt(incident uint64) (receivers []string) {
 	return receivers
 }
 
-// TurnedAway counts the notifications that failed for want of room in a queue.
+// TurnedAway counts the notifications for which a queue had no room: they failed,
+// or wait beyond its bound.
 func (d *Dispatcher) TurnedAway() uint64 { return d.turnedAway.Load() }
 
 // Unremembered counts how often it was not noted where an incident stands, for

@@ -95,8 +95,33 @@ func TestHanging(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	bubble(t, "a group too many fails at once", func(t *testing.T) {
+	fallsBack := func(o *Options) { o.Elsewhere = func(*correlate.Notification) bool { return true } }
+	bubble(t, "what nobody else is told of waits beyond the bounds", func(t *testing.T) {
 		d := newDesk(t, func(o *Options) { o.MaxGroups = 2 })
+		d.Set(Receivers{"oncall": {d.sink("a[0]", hang)}})
+		for i := range uint64(maxWaiting + 1) {
+			d.deliver(note(correlate.Page, i+1, 1))
+		}
+		for i := range uint64(2) {
+			d.deliver(note(correlate.Page, 1000+i, 1, group(fmt.Sprint("g", i))))
+		}
+		if n := d.TurnedAway(); n != 2 {
+			t.Errorf("%d are counted", n)
+		}
+		d.Set(Receivers{"oncall": {d.sink("a[0]", nil)}})
+		time.Sleep(10 * time.Minute)
+		accepted := 0
+		for _, r := range d.receipts {
+			if r.Outcome == correlate.Accepted {
+				accepted++
+			}
+		}
+		if accepted != maxWaiting+3 {
+			t.Errorf("%d were accepted, want %d", accepted, maxWaiting+3)
+		}
+	})
+	bubble(t, "a group too many fails at once", func(t *testing.T) {
+		d := newDesk(t, fallsBack, func(o *Options) { o.MaxGroups = 2 })
 		d.Set(Receivers{"oncall": {d.sink("a[0]", refuse)}})
 		for i := range uint64(3) {
 			d.deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))))
@@ -107,7 +132,7 @@ func TestBounds(t *testing.T) {
 		}
 	})
 	bubble(t, "one too many for its group fails at once", func(t *testing.T) {
-		d := newDesk(t)
+		d := newDesk(t, fallsBack)
 		d.Set(Receivers{"oncall": {d.sink("a[0]", hang)}})
 		for i := range uint64(maxWaiting + 1) {
 			d.deliver(note(correlate.Page, i+1, 1))

@@ -36,6 +36,8 @@ type item struct {
 	// redelivered: an attempt for it, and no other, may have arrived, in this
 	// life or one before.
 	redelivered bool
+	// elsewhere: if there is no room for it, somebody else is told.
+	elsewhere bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
 	// resolved counts the keys that a resolve has closed already, and closed the
@@ -147,8 +149,8 @@ type queue struct {
 }
 
 // maxWaiting bounds the items of one group that wait for one integration. One
-// more counts as failed, so that its caller tells
-// somebody else; none of those that wait is dropped for it.
+// more counts as failed, where its caller tells somebody else then, and waits all
+// the same where it does not; none of those that wait is dropped for it.
 const maxWaiting = 64
 
 // add puts it where it belongs and returns what leaves the queue for it.
@@ -175,7 +177,7 @@ func (q *queue) add(it *item) []ending {
 		return append(out, it.ends(correlate.Skipped, nil)...)
 	case at >= 0: // in the place of what it superseded: another incident's trigger must not slip in between
 		q.items = slices.Insert(q.items, at, it)
-	case len(q.items) >= maxWaiting:
+	case len(q.items) >= maxWaiting && it.elsewhere:
 		return append(out, it.ends(correlate.Failed, errTooMany)...)
 	default:
 		q.items = append(q.items, it)

@@ -135,7 +135,9 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Fatalf("incident %d: %v left", i+1, left)
 		}
 	}
-	left := q.add(newItem(true, note(correlate.Page, 1000, 1), enrich.Context{}, false))
+	more := newItem(true, note(correlate.Page, 1000, 1), enrich.Context{}, false)
+	more.elsewhere = true
+	left := q.add(more)
 	if len(left) != 1 || left[0].outcome != correlate.Failed || left[0].err == nil {
 		t.Errorf("one incident too many: %+v", left)
 	}

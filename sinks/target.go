@@ -66,12 +66,18 @@ func (t *target) push(it *item) {
 	q, ok := t.queues[it.n.GroupKey]
 	switch {
 	case ok:
+		before := len(q.items)
 		t.finish(q.add(it))
 		q.notify()
+		if len(q.items) > max(before, maxWaiting) {
+			t.d.turnedAway.Add(1)
+		}
 		return
-	case len(t.queues) >= t.d.opts.MaxGroups:
+	case len(t.queues) >= t.d.opts.MaxGroups && it.elsewhere:
 		t.finish([]ending{{it, correlate.Failed, errTooManyGroups}})
 		return
+	case len(t.queues) >= t.d.opts.MaxGroups:
+		t.d.turnedAway.Add(1)
 	}
 	q = &queue{key: it.n.GroupKey, wake: make(chan struct{}, 1)}
 	t.finish(q.add(it))

@@ -92,6 +92,11 @@ var ofTheSinks = []mutant{
 		pkg:  "sinks", tests: "TestQueue TestAnyFaults",
 	},
 	{
+		name: "full-queue-tells-nobody", breaks: "what a full queue has no room for is told to somebody",
+		edit: edit{"sinks/queue.go", `len(q.items) >= maxWaiting && it.elsewhere`, `len(q.items) >= maxWaiting`},
+		pkg:  "sinks", tests: "TestBounds",
+	},
+	{
 		name: "page-done-with-before-its-update-is-out", breaks: "a page is done with when somebody has got it, or what took its place",
 		edit: edit{"sinks/queue.go", `if page >= 0 && it.n.Kind == correlate.Update {`, `if false {`},
 		pkg:  "sinks", tests: "TestQueue",

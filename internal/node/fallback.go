@@ -68,7 +68,17 @@ func (n *Node) receipt(r correlate.Receipt) {
 // fallsBack reports whether what a provider refused goes to the fallback: once,
 // however many integrations refuse it.
 func (f *flight) fallsBack(r *correlate.Receipt, to string) bool {
-	return r.Outcome == correlate.Failed && r.Receiver == f.Receiver && to != "" && to != r.Receiver && r.Kind != correlate.Resolve && !f.fell
+	return r.Outcome == correlate.Failed && r.Receiver == f.Receiver && hasFallback(f.Notification, to) && !f.fell
+}
+
+// hasFallback reports whether a notification that fails goes to receiver to.
+func hasFallback(n *correlate.Notification, to string) bool {
+	return to != "" && to != n.Receiver && n.Kind != correlate.Resolve
+}
+
+// elsewhere reports whether somebody else is told of a notification that fails.
+func (n *Node) elsewhere(nt *correlate.Notification) bool {
+	return hasFallback(nt, n.current.Load().Winnow.FallbackReceiver)
 }
 
 // settle says whether a receipt is the last of all: what has gone to a fallback

@@ -182,7 +182,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.registerStorage()
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: n.receipt, Keep: n.keep, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Keep: n.keep, Elsewhere: n.elsewhere, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
 	n.steps = newSteps(n)

@@ -18,8 +18,6 @@ type item struct {
 	attempts uint32
 	// page: it, or one whose place it took, is a page that nobody has got.
 	page bool
-	// instead is the revision of that page, if it took its place.
-	instead uint32
 	// owed is a page whose place it took, while nobody has got either: the page's
 	// receipt waits for it. If the process died between, the next life would know
 	// of an update only, which calls nobody.
@@ -36,8 +34,9 @@ type item struct {
 	// redelivered: an attempt for it, and no other, may have arrived, in this
 	// life or one before.
 	redelivered bool
-	// elsewhere: if there is no room for it, somebody else is told.
-	elsewhere bool
+	// elsewhere: if there is no room for it, somebody else is told. crowded: there
+	// was none.
+	elsewhere, crowded bool
 	// quiet: there is nothing to say (any more).
 	quiet bool
 	// resolved counts the keys that a resolve has closed already, and closed the
@@ -73,12 +72,7 @@ func (it *item) supersede(old *item, out []ending) []ending {
 	it.fresh = old.fresh
 	it.unknown = it.unknown || old.unknown
 	it.again = it.again || old.again
-	if old.page && it.n.Kind == correlate.Update {
-		it.page, it.instead = true, max(it.instead, old.instead)
-		if old.n.Kind == correlate.Page {
-			it.instead = old.n.Revision
-		}
-	}
+	it.page = it.page || old.page && it.n.Kind != correlate.Resolve
 	it.settleResolve()
 	left := old.ends(correlate.Superseded, nil)
 	page := slices.IndexFunc(left, func(e ending) bool { return e.it.n.Kind == correlate.Page })
@@ -94,12 +88,19 @@ func (it *item) supersede(old *item, out []ending) []ending {
 
 // ends is how an item leaves its queue: with the page whose place it took.
 func (it *item) ends(o correlate.Outcome, err error) []ending {
-	out := []ending{{it, o, err}}
+	var out []ending
 	if it.owed != nil {
-		out = []ending{{it.owed, correlate.Superseded, nil}, out[0]}
-		it.owed = nil
+		out = append(out, ending{it.owed, correlate.Superseded, nil})
 	}
-	return out
+	return append(out, ending{it, o, err})
+}
+
+// instead is the revision of the page whose place it took, 0 if it took none.
+func (it *item) instead() uint32 {
+	if it.owed == nil {
+		return 0
+	}
+	return it.owed.n.Revision
 }
 
 // Outlasts reports whether old must be sent although newer has come: it names a
@@ -177,9 +178,11 @@ func (q *queue) add(it *item) []ending {
 		return append(out, it.ends(correlate.Skipped, nil)...)
 	case at >= 0: // in the place of what it superseded: another incident's trigger must not slip in between
 		q.items = slices.Insert(q.items, at, it)
-	case len(q.items) >= maxWaiting && it.elsewhere:
-		return append(out, it.ends(correlate.Failed, errTooMany)...)
 	default:
+		it.crowded = it.crowded || len(q.items) >= maxWaiting
+		if it.crowded && it.elsewhere {
+			return append(out, it.ends(correlate.Failed, errTooMany)...)
+		}
 		q.items = append(q.items, it)
 	}
 	return out

@@ -179,8 +179,8 @@ func play(t *testing.T, script string, wantsResolved bool) (left, stays string) 
 		if it.page {
 			s += "!"
 		}
-		if it.instead != 0 {
-			s += fmt.Sprint(it.instead)
+		if n := it.instead(); n != 0 {
+			s += fmt.Sprint(n)
 		}
 		if it.unknown {
 			s += "?"

@@ -63,23 +63,21 @@ func (t *target) push(it *item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.d.metrics.queued.WithLabelValues(t.id.receiver, t.id.integration).Inc()
-	q, ok := t.queues[it.n.GroupKey]
-	switch {
-	case ok:
-		before := len(q.items)
-		t.finish(q.add(it))
-		q.notify()
-		if len(q.items) > max(before, maxWaiting) {
+	defer func() {
+		if it.crowded {
 			t.d.turnedAway.Add(1)
 		}
+	}()
+	if q, ok := t.queues[it.n.GroupKey]; ok {
+		t.finish(q.add(it))
+		q.notify()
 		return
-	case len(t.queues) >= t.d.opts.MaxGroups && it.elsewhere:
+	}
+	if it.crowded = len(t.queues) >= t.d.opts.MaxGroups; it.crowded && it.elsewhere {
 		t.finish([]ending{{it, correlate.Failed, errTooManyGroups}})
 		return
-	case len(t.queues) >= t.d.opts.MaxGroups:
-		t.d.turnedAway.Add(1)
 	}
-	q = &queue{key: it.n.GroupKey, wake: make(chan struct{}, 1)}
+	q := &queue{key: it.n.GroupKey, wake: make(chan struct{}, 1)}
 	t.finish(q.add(it))
 	if len(q.items) > 0 {
 		t.queues[q.key] = q
@@ -107,7 +105,7 @@ func (t *target) finish(ends []ending) {
 		t.d.metrics.queued.WithLabelValues(t.id.receiver, t.id.integration).Dec()
 		rc := receiptOf(e.it.n, t.id.integration, e.outcome)
 		if e.it.page && rc.Kind == correlate.Update {
-			rc.Kind, rc.Page = correlate.Page, e.it.instead // it took the place of one, and called somebody
+			rc.Kind, rc.Page = correlate.Page, e.it.instead() // it took the place of one, and called somebody
 		}
 		rc.Attempts = e.it.attempts
 		if e.outcome == correlate.Accepted {
@@ -115,9 +113,6 @@ func (t *target) finish(ends []ending) {
 		}
 		if e.it.n.Kind == correlate.Resolve && e.outcome != correlate.Superseded {
 			t.d.held.over(e.it.n.Incident, t.id)
-		}
-		if e.err == errTooMany || e.err == errTooManyGroups {
-			t.d.turnedAway.Add(1)
 		}
 		if e.err != nil {
 			rc.Error = e.err.Error()

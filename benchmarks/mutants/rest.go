@@ -83,17 +83,17 @@ var ofTheSinks = []mutant{
 	{
 		name: "order-per-key-not-kept", breaks: "what is told of a group is told in order",
 		edit: edit{"sinks/target.go", `t.queues[it.n.GroupKey]`, `t.queues[it.n.GroupKey+it.n.ID()]`},
-		also: []edit{{"sinks/target.go", `q = &queue{key: it.n.GroupKey,`, `q = &queue{key: it.n.GroupKey + it.n.ID(),`}},
+		also: []edit{{"sinks/target.go", `q := &queue{key: it.n.GroupKey,`, `q := &queue{key: it.n.GroupKey + it.n.ID(),`}},
 		pkg:  "sinks", tests: "TestOrder TestAnyFaults",
 	},
 	{
 		name: "update-in-a-pages-place-wakes-nobody", breaks: "what takes the place of a page that nobody has is a page",
-		edit: edit{"sinks/queue.go", `it.page, it.instead = true, max(it.instead, old.instead)`, `it.instead = max(it.instead, old.instead)`},
+		edit: edit{"sinks/queue.go", `it.page = it.page ||`, `it.page = it.page || false &&`},
 		pkg:  "sinks", tests: "TestQueue TestAnyFaults",
 	},
 	{
 		name: "full-queue-tells-nobody", breaks: "what a full queue has no room for is told to somebody",
-		edit: edit{"sinks/queue.go", `len(q.items) >= maxWaiting && it.elsewhere`, `len(q.items) >= maxWaiting`},
+		edit: edit{"sinks/queue.go", `if it.crowded && it.elsewhere {`, `if it.crowded {`},
 		pkg:  "sinks", tests: "TestBounds",
 	},
 	{

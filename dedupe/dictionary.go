@@ -210,8 +210,8 @@ func (t *Table) Spell(id uint64, number uint32, a *alert.Alert) bool {
 	}
 	text := t.store.get(p)
 	var rest []byte
-	a.Labels, rest = t.texts.labels(a.Labels[:0], text)
-	a.Annotations, a.GeneratorURL = t.texts.annotations(a.Annotations[:0], rest)
+	a.Labels, rest = t.texts.labels(a.Labels[:0], text, true)
+	a.Annotations, a.GeneratorURL = t.texts.annotations(a.Annotations[:0], rest, true)
 	a.Fingerprint, a.StartsAt, a.EndsAt, a.Status, a.Marks = e.fingerprint, w.startsAt, 0, alert.Firing, 0
 	return true
 }

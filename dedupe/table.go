@@ -215,28 +215,28 @@ func (t *Table) Deliveries(r Ref) uint64 { return uint64(t.at(r).deliveries) }
 // Labels appends the alert's labels to dst. Its strings are shared with the
 // table and stay valid after Forget.
 func (t *Table) Labels(dst alert.Labels, r Ref) alert.Labels {
-	dst, _ = t.texts.labels(dst, t.store.get(t.at(r).text))
+	dst, _ = t.texts.labels(dst, t.store.get(t.at(r).text), true)
 	return dst
 }
 
 // View is Labels without a copy of any text: what it appends is valid until the
 // table changes.
 func (t *Table) View(dst alert.Labels, r Ref) alert.Labels {
-	dst, _ = t.texts.viewLabels(dst, t.store.get(t.at(r).text))
+	dst, _ = t.texts.labels(dst, t.store.get(t.at(r).text), false)
 	return dst
 }
 
 // ViewAnnotations is Annotations in the same way.
 func (t *Table) ViewAnnotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
-	return t.texts.viewAnnotations(dst, rest)
+	return t.texts.annotations(dst, rest, false)
 }
 
 // Annotations appends the newest annotations to dst and returns the newest
 // generator URL with them.
 func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
-	return t.texts.annotations(dst, rest)
+	return t.texts.annotations(dst, rest, true)
 }
 
 // Lookup returns the alerts with this fingerprint: more than one only where

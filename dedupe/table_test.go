@@ -299,8 +299,8 @@ func TestTextsOfVersionTwo(t *testing.T) {
 		if !s.sound(text, stateVersion) {
 			t.Fatalf("pass %d: it is not sound", pass)
 		}
-		labels, rest := s.labels(nil, text)
-		if notes, url := s.annotations(nil, rest); !labels.Equal(a.Labels) || !notes.Equal(a.Annotations) || url != a.GeneratorURL {
+		labels, rest := s.labels(nil, text, true)
+		if notes, url := s.annotations(nil, rest, true); !labels.Equal(a.Labels) || !notes.Equal(a.Annotations) || url != a.GeneratorURL {
 			t.Errorf("pass %d: it reads %v %v %s", pass, labels, notes, url)
 		}
 	}

@@ -181,32 +181,19 @@ func (s *texts) add(v string, k *symbolSlot, hash uint64) uint32 {
 	return uint32(len(s.symbols) - 1)
 }
 
-func (s *texts) str(b []byte) (string, []byte) {
+// str reads what appendString has written, as a copy where it is kept: packed text
+// is written over when annotations change. Otherwise it holds until then.
+func (s *texts) str(b []byte, keep bool) (string, []byte) {
 	u, n := binary.Uvarint(b)
 	b = b[n:]
 	if u&1 == 1 {
 		return s.symbols[u>>1], b
 	}
-	l := u >> 1
-	if l == 0 {
-		return "", b
+	v := unsafe.String(unsafe.SliceData(b), u>>1)
+	if keep {
+		v = strings.Clone(v)
 	}
-	// A copy: the packed text is written over when annotations change.
-	return string(b[:l]), b[l:]
-}
-
-// view is str without the copy, for comparisons that keep nothing.
-func (s *texts) view(b []byte) (string, []byte) {
-	u, n := binary.Uvarint(b)
-	b = b[n:]
-	if u&1 == 1 {
-		return s.symbols[u>>1], b
-	}
-	l := u >> 1
-	if l == 0 {
-		return "", b
-	}
-	return unsafe.String(&b[0], l), b[l:]
+	return v, b[u>>1:]
 }
 
 // text reads what appendText has written: the middle is what stands there, the
@@ -229,79 +216,48 @@ func (s *texts) text(b []byte) (pieces [3]string, rest []byte) {
 	return [3]string{1: unsafe.String(unsafe.SliceData(b), at)}, b[at:]
 }
 
-// annotations appends copies and returns the URL that stands behind them.
-func (s *texts) annotations(dst alert.Labels, b []byte) (alert.Labels, string) {
+// whole is text in one piece, as str has it.
+func (s *texts) whole(b []byte, keep bool) (string, []byte) {
+	v, rest := s.text(b)
+	if keep && v[0] == "" && v[2] == "" {
+		return strings.Clone(v[1]), rest
+	}
+	return v[0] + v[1] + v[2], rest
+}
+
+// labels appends them, as str has them.
+func (s *texts) labels(dst alert.Labels, b []byte, keep bool) (alert.Labels, []byte) {
 	count, n := binary.Uvarint(b)
 	b = b[n:]
 	for range count {
 		var l alert.Label
-		var v [3]string
-		l.Name, b = s.str(b)
-		v, b = s.text(b)
-		l.Value = own(&v)
-		dst = append(dst, l)
-	}
-	v, _ := s.text(b)
-	return dst, own(&v)
-}
-
-// viewAnnotations is annotations without the copies, but of what is like a base.
-func (s *texts) viewAnnotations(dst alert.Labels, b []byte) (alert.Labels, string) {
-	count, n := binary.Uvarint(b)
-	b = b[n:]
-	for range count {
-		var l alert.Label
-		var v [3]string
-		l.Name, b = s.view(b)
-		v, b = s.text(b)
-		l.Value = join(&v)
-		dst = append(dst, l)
-	}
-	v, _ := s.text(b)
-	return dst, join(&v)
-}
-
-// join copies what is several pieces.
-func join(v *[3]string) string { return v[0] + v[1] + v[2] }
-
-// own is join of what holds for ever: packed text is written over.
-func own(v *[3]string) string {
-	if v[0] == "" && v[2] == "" {
-		return strings.Clone(v[1])
-	}
-	return join(v)
-}
-
-func (s *texts) labels(dst alert.Labels, b []byte) (alert.Labels, []byte) {
-	count, n := binary.Uvarint(b)
-	b = b[n:]
-	for range count {
-		var l alert.Label
-		l.Name, b = s.str(b)
-		l.Value, b = s.str(b)
+		l.Name, b = s.str(b, keep)
+		l.Value, b = s.str(b, keep)
 		dst = append(dst, l)
 	}
 	return dst, b
 }
 
-// viewLabels is labels without the copies.
-func (s *texts) viewLabels(dst alert.Labels, b []byte) (alert.Labels, []byte) {
+// annotations appends them in the same way and returns the URL that stands behind
+// them.
+func (s *texts) annotations(dst alert.Labels, b []byte, keep bool) (alert.Labels, string) {
 	count, n := binary.Uvarint(b)
 	b = b[n:]
 	for range count {
 		var l alert.Label
-		l.Name, b = s.view(b)
-		l.Value, b = s.view(b)
+		l.Name, b = s.str(b, keep)
+		l.Value, b = s.whole(b, keep)
 		dst = append(dst, l)
 	}
-	return dst, b
+	url, _ := s.whole(b, keep)
+	return dst, url
 }
 
 func (s *texts) skip(b []byte) []byte {
 	count, n := binary.Uvarint(b)
 	b = b[n:]
 	for range 2 * count {
-		_, b = s.view(b)
+		_, b = s.str(b, false)
 	}
 	return b
 }
@@ -314,10 +270,10 @@ func (s *texts) equal(b []byte, ls alert.Labels) bool {
 	b = b[n:]
 	var v string
 	for i := range ls {
-		if v, b = s.view(b); v != ls[i].Name {
+		if v, b = s.str(b, false); v != ls[i].Name {
 			return false
 		}
-		if v, b = s.view(b); v != ls[i].Value {
+		if v, b = s.str(b, false); v != ls[i].Value {
 			return false
 		}
 	}
@@ -334,7 +290,7 @@ func (s *texts) hashAnnotations(b []byte) uint64 {
 	for range count {
 		var name string
 		var v [3]string
-		name, b = s.view(b)
+		name, b = s.str(b, false)
 		v, b = s.text(b)
 		h = append(append(h, name...), 0xff)
 		h = append(append(append(append(h, v[0]...), v[1]...), v[2]...), 0xff)

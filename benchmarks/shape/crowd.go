@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/winnowhq/winnow/benchmarks/load"
 )
 
 // Units of a crowd.
@@ -42,15 +40,8 @@ func (cr *Crowd) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if err := r.prime(ctx, 0, cr.Live); err != nil {
 		return nil, err
 	}
-	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
-		Requests: universe.Render(load.API, 0, min(cr.Live, renderAtOnce), together, time.Now())}
-	l.Sequence = load.Rounds(len(l.Requests), 1)
-	res, err := l.Do(ctx)
+	res, err := r.again(ctx, min(cr.Live, renderAtOnce), 1)
 	if err != nil {
-		return nil, err
-	}
-	r.sent += res.Alerts
-	if err := r.server.Drained(ctx, r.sent); err != nil {
 		return nil, err
 	}
 	if _, err := r.server.Get(ctx, "/-/ready"); err != nil {

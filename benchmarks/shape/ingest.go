@@ -174,14 +174,10 @@ func (r *run) prime(ctx context.Context, from, to int) error {
 	refused := 0
 	for i := from; i < to; i += renderAtOnce {
 		end := min(i+renderAtOnce, to)
-		l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
-			Requests: universe.Render(load.API, i, end, together, time.Now())}
-		l.Sequence = load.Rounds(len(l.Requests), 1)
-		res, err := l.Do(ctx)
+		res, err := r.send(ctx, i, end, 1)
 		if err != nil {
 			return err
 		}
-		r.sent += res.Alerts
 		refused += res.Refused
 	}
 	if refused > 0 { // of what was refused a part may have been stored, and came again
@@ -190,6 +186,29 @@ func (r *run) prime(ctx context.Context, from, to int) error {
 		return err
 	}
 	return r.server.Drained(ctx, r.sent)
+}
+
+// again sends the first n alerts so many times more, and waits until they are
+// dealt with.
+func (r *run) again(ctx context.Context, n, times int) (*load.Result, error) {
+	res, err := r.send(ctx, 0, n, times)
+	if err != nil {
+		return nil, err
+	}
+	return res, r.server.Drained(ctx, r.sent)
+}
+
+// send sends alerts so many times as fast as they are taken.
+func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, error) {
+	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
+		Requests: universe.Render(load.API, from, to, together, time.Now())}
+	l.Sequence = load.Rounds(len(l.Requests), times)
+	res, err := l.Do(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.sent += res.Alerts
+	return res, nil
 }
 
 // measure sends a load and reads what it cost until all of it is dealt with.

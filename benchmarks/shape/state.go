@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/winnowhq/winnow/benchmarks/load"
 )
 
 // Units of what is kept.
@@ -84,14 +82,7 @@ func (rp *Replay) Measure(ctx context.Context, s *Subject, dir string) (_ Figure
 		return nil, err
 	}
 	if rp.Repeat > 0 {
-		l := load.Run{Address: r.server.Address, Connections: primers, Requests: universe.Render(load.API, 0, rp.Known, together, time.Now()), Validity: 12 * time.Hour}
-		l.Sequence = load.Rounds(len(l.Requests), rp.Repeat/rp.Known)
-		res, err := l.Do(ctx)
-		if err != nil {
-			return nil, err
-		}
-		r.sent += res.Alerts
-		if err := r.server.Drained(ctx, r.sent); err != nil {
+		if _, err := r.again(ctx, rp.Known, rp.Repeat/rp.Known); err != nil {
 			return nil, err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"go/token"
 	"path"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -28,7 +27,6 @@ const noTables = `ingest.maxStandardKeyBytes ingest.maxTimeBytes ingest.maxKeptP
 var (
 	limitName = regexp.MustCompile(`^(Max|max)[A-Z]`)
 	limitSpan = regexp.MustCompile("`([a-z]+\\.(?:Max|max)[A-Z]\\w*)`")
-	testSpan  = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
 )
 
 // Limits wants each constant that is named as a limit to stand on limitsPage, or
@@ -74,26 +72,4 @@ func eachConstant(f *File, each func(*ast.Ident)) {
 			}
 		}
 	}
-}
-
-// Tests wants each test that a document names to exist.
-func Tests(t *Tree) (out []Finding) {
-	declared := map[string]bool{}
-	for _, f := range t.Go {
-		for _, d := range f.AST.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && f.Test {
-				declared[fn.Name.Name] = true
-			}
-		}
-	}
-	for _, doc := range t.Markdown() {
-		for i, line := range strings.Split(doc.Body, "\n") {
-			for _, m := range testSpan.FindAllStringSubmatch(line, -1) {
-				if !declared[m[1]] {
-					out = append(out, Finding{doc.Path + ":" + strconv.Itoa(i+1), "names " + m[1] + ", which is no test", truthWhy, "name the test that holds it"})
-				}
-			}
-		}
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -81,12 +82,7 @@ func (m *Matcher) expressionMatches(v string) bool {
 	if m.words == nil {
 		return m.re.MatchString(v)
 	}
-	for _, w := range m.words {
-		if w == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.words, v)
 }
 
 // String writes the matcher as Alertmanager does: name="value".

@@ -12,23 +12,18 @@ import (
 // to be paged as it came, and is in the books by name.
 func TestBeyondMaxAlerts(t *testing.T) {
 	p := basic(func(p *Policy) { p.MaxAlerts = 2 })
+	const full = "0s fire alertname=A\n0s fire alertname=B\n1s fire alertname=C\n"
 	f := func(script, notifications, dispositions string) {
 		t.Helper()
 		fact(t, p, script, notifications, dispositions)
 	}
-	f(`0s fire alertname=A
-	   0s fire alertname=B
-	   1s fire alertname=C
-	   1m wait`,
+	f(full+`1m wait`,
 		`beyond C
 		 30s page oncall A
 		 30s page oncall B`, `paged=2 quarantined=1`)
 	// Each time, for whoever pages it knows whether it is paged already. What is
 	// known goes on as ever, and an end asks for no room.
-	f(`0s fire alertname=A
-	   0s fire alertname=B
-	   1s fire alertname=C
-	   2m fire alertname=C
+	f(full+`2m fire alertname=C
 	   3m fire alertname=A
 	   4m resolve alertname=C
 	   5m resolve alertname=B
@@ -39,19 +34,12 @@ func TestBeyondMaxAlerts(t *testing.T) {
 		 beyond C
 		 5m30s resolve oncall -B`, `paged=2 repeat=1 resolved=1 stray=1 quarantined=2`)
 	// No silence keeps it back, for nobody asks.
-	f(`0s silence s1 1h alertname=C
-	   0s fire alertname=A
-	   0s fire alertname=B
-	   1s fire alertname=C
-	   1m wait`,
+	f("0s silence s1 1h alertname=C\n"+full+`1m wait`,
 		`beyond C
 		 30s page oncall A
 		 30s page oncall B`, `paged=2 quarantined=1`)
 	// When another is forgotten it is one like any.
-	f(`0s fire alertname=A
-	   0s fire alertname=B
-	   1s fire alertname=C
-	   2m resolve alertname=B
+	f(full+`2m resolve alertname=B
 	   70m fire alertname=C
 	   71m wait`,
 		`beyond C

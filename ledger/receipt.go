@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -43,10 +44,7 @@ func (l *Ledger) FoldReceipt(r correlate.Receipt) {
 	if h != nil {
 		h.notifications++
 	}
-	page := r.Revision
-	if r.Page != 0 {
-		page = r.Page
-	}
+	page := cmp.Or(r.Page, r.Revision)
 	if r.Kind != correlate.Page || slices.Contains(inc.pages, page) {
 		return
 	}

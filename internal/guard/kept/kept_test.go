@@ -41,7 +41,7 @@ func TestKnowsWhatWasExplained(t *testing.T) {
 	f := func(dictionary uint64, pods string, again []uint32, want string) {
 		t.Helper()
 		var full []alert.Alert
-		for _, pod := range strings.Fields(pods) {
+		for pod := range strings.FieldsSeq(pods) {
 			a := sample(pod)
 			switch pod {
 			case "skipped":

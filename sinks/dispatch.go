@@ -22,8 +22,10 @@ type Options struct {
 	// Receipt is told what became of each notification: one call for each
 	// integration that its class addresses, the last one marked Last. Calls come
 	// one at a time, in order, and never from within Deliver. While the callback
-	// blocks nothing is lost, but Deliver waits once 65,536 receipts do.
-	Receipt func(correlate.Receipt)
+	// blocks nothing is lost, but Deliver waits once 65,536 receipts do. It calls
+	// noted once the receipt outlives the process, or never: until then a provider
+	// that cannot tell a repeat gets its next message up to half a second later.
+	Receipt func(r correlate.Receipt, noted func())
 
 	// Keep remembers by which settings incidents were opened. Nil: an incident is
 	// told of by those that are in force.
@@ -202,7 +204,7 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 	left := &countdown{left: len(addressed)}
 	if len(addressed) == 0 {
 		left.left = 1
-		d.receipts.add(left, receiptOf(n, nobody, correlate.Skipped))
+		d.receipts.add(left, receiptOf(n, nobody, correlate.Skipped), func() {})
 		return
 	}
 	for _, t := range addressed {

@@ -39,14 +39,21 @@ type desk struct {
 	mu       sync.Mutex
 	sent     []string
 	receipts []correlate.Receipt
+	slow     bool // receipts are noted when the test says so
+	unnoted  []func()
 }
 
 func newDesk(t *testing.T, change ...func(*Options)) *desk {
 	d := &desk{t: t, start: time.Now()}
-	o := Options{Jitter: func() float64 { return 0 }, Receipt: func(r correlate.Receipt) {
+	o := Options{Jitter: func() float64 { return 0 }, Receipt: func(r correlate.Receipt, noted func()) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.receipts = append(d.receipts, r)
+		if d.slow {
+			d.unnoted = append(d.unnoted, noted)
+			return
+		}
+		noted()
 	}}
 	for _, f := range change {
 		f(&o)

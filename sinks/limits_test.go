@@ -33,6 +33,7 @@ func TestHanging(t *testing.T) {
 		for i := range uint64(50) {
 			d.Deliver(note(correlate.Page, i+1, 1, group(fmt.Sprint("g", i))), enrich.Context{})
 		}
+		time.Sleep(doubtPatience)
 		synctest.Wait()
 		if n, _ := d.count(); n != 8 {
 			t.Errorf("%d attempts at once", n)
@@ -166,8 +167,8 @@ func TestBounds(t *testing.T) {
 		}
 		synctest.Wait()
 		target := d.targets[targetID{"oncall", "a[0]"}]
-		if len(target.queues) != 0 || target.slots.free != 8 {
-			t.Errorf("%d queues, %d free slots", len(target.queues), target.slots.free)
+		if len(target.queues) != 0 || target.slots.free != 8 || target.slots.doubt != 0 || target.slots.pressed != 0 {
+			t.Errorf("%d queues, slots %+v", len(target.queues), &target.slots)
 		}
 		if got := value(d.metrics.queued.WithLabelValues("oncall", "a[0]")); got != 0 {
 			t.Errorf("queue length %v", got)
@@ -180,7 +181,7 @@ func TestBounds(t *testing.T) {
 		release := make(chan struct{})
 		seen := 0
 		d := newDesk(t, func(o *Options) {
-			o.Receipt = func(correlate.Receipt) {
+			o.Receipt = func(correlate.Receipt, func()) {
 				<-release
 				seen++
 			}

@@ -47,6 +47,8 @@ type item struct {
 	generation string
 	// heldUntil is when a resolve stops waiting for abandoned calls.
 	heldUntil time.Time
+	// since is when it, or one whose place it took, began to wait for a slot.
+	since time.Time
 }
 
 // newItem is n on its way to an integration that wants to hear of ends, or not.
@@ -69,7 +71,7 @@ func fires(n *correlate.Notification) bool {
 // supersede makes it the newest state of its incident in place of old, which
 // was not accepted, and adds to out what has ended by that.
 func (it *item) supersede(old *item, out []ending) []ending {
-	it.fresh = old.fresh
+	it.fresh, it.since = old.fresh, old.since
 	it.unknown = it.unknown || old.unknown
 	it.again = it.again || old.again
 	it.page = it.page || old.page && it.n.Kind != correlate.Resolve

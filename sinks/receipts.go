@@ -12,20 +12,26 @@ const maxReceipts = 64 << 10
 
 // receipts hands receipts to the callback, one at a time and in order.
 type receipts struct {
-	out func(correlate.Receipt)
+	out func(r correlate.Receipt, noted func())
 
 	mu      sync.Mutex
 	moved   sync.Cond // waiting or closed has changed
-	queue   []correlate.Receipt
+	queue   []report
 	waiting int // in queue, and those that run has taken but not handed on
 	closed  bool
 	done    chan struct{}
 }
 
+// report is a receipt, and what to call once it cannot be lost any more.
+type report struct {
+	receipt correlate.Receipt
+	noted   func()
+}
+
 // countdown knows how many receipts of a notification are still to come.
 type countdown struct{ left int } // guarded by receipts.mu
 
-func newReceipts(out func(correlate.Receipt)) *receipts {
+func newReceipts(out func(r correlate.Receipt, noted func())) *receipts {
 	r := &receipts{out: out, done: make(chan struct{})}
 	r.moved.L = &r.mu
 	go r.run()
@@ -46,7 +52,7 @@ func (r *receipts) run() {
 			return
 		}
 		for i := range batch {
-			r.out(batch[i])
+			r.out(batch[i].receipt, batch[i].noted)
 			r.mu.Lock()
 			r.waiting--
 			r.moved.Broadcast()
@@ -65,7 +71,7 @@ func (r *receipts) wait() {
 }
 
 // add queues a receipt and marks the last one of its notification.
-func (r *receipts) add(c *countdown, rc correlate.Receipt) {
+func (r *receipts) add(c *countdown, rc correlate.Receipt, noted func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -73,7 +79,7 @@ func (r *receipts) add(c *countdown, rc correlate.Receipt) {
 	}
 	c.left--
 	rc.Last = c.left == 0
-	r.queue = append(r.queue, rc)
+	r.queue = append(r.queue, report{rc, noted})
 	r.waiting++
 	r.moved.Broadcast()
 }

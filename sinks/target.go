@@ -43,6 +43,9 @@ func (t *target) replace(in Integration) (idle bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.in = in
+	if in != nil {
+		t.slots.set(!in.Keyed())
+	}
 	for _, q := range t.queues {
 		q.failures, q.next = 0, time.Time{} // the reload may be the cure
 		q.notify()
@@ -69,16 +72,16 @@ func (t *target) push(it *item) {
 		}
 	}()
 	if q, ok := t.queues[it.n.GroupKey]; ok {
-		t.finish(q.add(it))
+		t.finish(q.add(it), nil)
 		q.notify()
 		return
 	}
 	if it.crowded = len(t.queues) >= t.d.opts.MaxGroups; it.crowded && it.elsewhere {
-		t.finish([]ending{{it, correlate.Failed, errTooManyGroups}})
+		t.finish([]ending{{it, correlate.Failed, errTooManyGroups}}, nil)
 		return
 	}
 	q := &queue{key: it.n.GroupKey, wake: make(chan struct{}, 1)}
-	t.finish(q.add(it))
+	t.finish(q.add(it), nil)
 	if len(q.items) > 0 {
 		t.queues[q.key] = q
 		t.d.workers.Go(func() { t.work(q) })
@@ -91,14 +94,25 @@ func (t *target) over(n *correlate.Notification) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if q, ok := t.queues[n.GroupKey]; ok {
-		t.finish(q.add(&item{n: n, quiet: true}))
+		t.finish(q.add(&item{n: n, quiet: true}), nil)
 		q.notify()
 	}
 }
 
-// finish reports what left the queue. The caller holds t.mu.
-func (t *target) finish(ends []ending) {
-	for _, e := range ends {
+// finish reports what left the queue, and has noted called once none of it can
+// be lost any more, if it is not nil. The caller holds t.mu.
+func (t *target) finish(ends []ending, noted func()) {
+	if noted == nil {
+		noted = func() {}
+	}
+	last := len(ends) - 1
+	for last >= 0 && ends[last].it.receipt == nil {
+		last--
+	}
+	if last < 0 {
+		noted()
+	}
+	for i, e := range ends {
 		if e.it.receipt == nil {
 			continue
 		}
@@ -122,7 +136,11 @@ func (t *target) finish(ends []ending) {
 		if e.outcome == correlate.Accepted {
 			t.d.metrics.latency.WithLabelValues(t.id.receiver, t.id.integration).Observe(rc.At.Sub(e.it.n.At).Seconds())
 		}
-		t.d.receipts.add(e.it.receipt, rc)
+		then := func() {}
+		if i == last {
+			then = noted // receipts are noted in their order
+		}
+		t.d.receipts.add(e.it.receipt, rc, then)
 	}
 }
 
@@ -151,7 +169,7 @@ func (t *target) head(q *queue) (*item, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(q.items) > 0 && q.items[0].quiet {
-		t.finish(q.items[0].ends(correlate.Skipped, nil))
+		t.finish(q.items[0].ends(correlate.Skipped, nil), nil)
 		q.drop()
 	}
 	if len(q.items) == 0 {
@@ -189,12 +207,9 @@ func (t *target) pause(q *queue, wait time.Duration) {
 // attempt waits for a slot and sends it, unless the queue changes meanwhile.
 func (t *target) attempt(q *queue, it *item) {
 	place := t.slots.enter(rank{it.page, it.n.Severity.Rank(), it.n.At})
-	defer t.slots.leave(place)
-	select {
-	case <-place.granted:
-	case <-q.wake:
-		return
-	case <-t.d.stop:
+	made := false
+	defer func() { t.slots.leave(place, made) }()
+	if !t.admitted(q, it, place) {
 		return
 	}
 	t.mu.Lock()
@@ -202,9 +217,10 @@ func (t *target) attempt(q *queue, it *item) {
 		t.mu.Unlock()
 		return
 	}
-	q.busy = true
+	q.busy, it.since = true, time.Time{}
 	in := t.in
 	t.mu.Unlock()
+	made = true
 
 	e := t.send(in, it)
 
@@ -223,7 +239,35 @@ func (t *target) attempt(q *queue, it *item) {
 			zap.String("integration", t.id.integration), zap.String("notification", it.n.ID()),
 			zap.Uint32("attempts", it.attempts), zap.Duration("wait", wait), zap.String("error", e.Error()))
 	}
-	t.finish(q.settle(e, now, wait))
+	t.finish(q.settle(e, now, wait), t.slots.settle)
+}
+
+// admitted waits for a slot. There is none if the queue changes meanwhile.
+func (t *target) admitted(q *queue, it *item, place *ticket) bool {
+	select {
+	case <-place.granted:
+		return true
+	default:
+	}
+	t.mu.Lock()
+	if it.since.IsZero() {
+		it.since = time.Now()
+	}
+	patience := time.NewTimer(time.Until(it.since.Add(doubtPatience)))
+	t.mu.Unlock()
+	defer patience.Stop()
+	for {
+		select {
+		case <-place.granted:
+			return true
+		case <-patience.C:
+			t.slots.press(place)
+		case <-q.wake:
+			return false
+		case <-t.d.stop:
+			return false
+		}
+	}
 }
 
 // call makes one call and waits for it no longer than its deadline, whether the

@@ -28,15 +28,21 @@ import (
 // came again after the end of which.
 type sightings struct {
 	last  map[string]int64
-	again map[int64]int // by the life whose end made it come again
+	again map[crash]int
 	same  int           // came twice in one life: no crash excuses that
 	plain []string      // came again and were not marked as redelivered
 	all   int
 }
 
-func (s *sightings) see(id string, life int64, marked bool) {
+// crash is the end of a life, as one receiver's integration saw it.
+type crash struct {
+	life     int64
+	receiver string
+}
+
+func (s *sightings) see(receiver, id string, life int64, marked bool) {
 	if s.last == nil {
-		s.last, s.again = map[string]int64{}, map[int64]int{}
+		s.last, s.again = map[string]int64{}, map[crash]int{}
 	}
 	s.all++
 	before, known := s.last[id]
@@ -44,7 +50,7 @@ func (s *sightings) see(id string, life int64, marked bool) {
 	case known && before == life:
 		s.same++
 	case known:
-		s.again[before]++
+		s.again[crash{before, receiver}]++
 		if !marked {
 			s.plain = append(s.plain, id)
 		}
@@ -96,6 +102,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // take notes a message by its group and its alerts.
 func (h *hook) take(body []byte, life int64) {
 	var m struct {
+		Receiver string `json:"receiver"`
 		GroupKey string `json:"groupKey"`
 		Alerts   []struct {
 			Status      string `json:"status"`
@@ -113,7 +120,7 @@ func (h *hook) take(body []byte, life int64) {
 		h.odd = append(h.odd, string(body))
 		return
 	}
-	h.seen.see(fmt.Sprint(m), life, mark.Common["redelivered"] == "true")
+	h.seen.see(m.Receiver, fmt.Sprint(m), life, mark.Common["redelivered"] == "true")
 }
 
 // lines is a file of the jsonl sink, read from life to life.
@@ -145,13 +152,14 @@ func (l *lines) follow(life int64) error {
 		var m struct {
 			ID          string `json:"id"`
 			Incident    string `json:"incident"`
+			Receiver    string `json:"receiver"`
 			Redelivered bool   `json:"redelivered"`
 		}
 		if err := json.Unmarshal(line, &m); err != nil || m.ID == "" {
 			l.torn++ // a kill in the middle of a write: the next life has begun a line of its own
 			continue
 		}
-		l.seen.see(m.ID, life, m.Redelivered)
+		l.seen.see(m.Receiver, m.ID, life, m.Redelivered)
 		l.incidents[m.Incident] = true
 	}
 	return nil
@@ -411,9 +419,12 @@ func (k *k9) vacuity(kills int) {
 		if len(s.seen.plain) > 0 {
 			k.t.Errorf("%s: %d messages came again and do not say that they may: %q", s.what, len(s.seen.plain), s.seen.plain)
 		}
-		for life, n := range s.seen.again { // order: each by itself
-			if k.stopped[life] {
-				k.t.Errorf("%s: %d messages came again after an orderly stop, which leaves nothing in doubt", s.what, n)
+		for end, n := range s.seen.again { // order: each by itself
+			if k.stopped[end.life] {
+				k.t.Errorf("%s of %s: %d messages came again after an orderly stop, which leaves nothing in doubt", s.what, end.receiver, n)
+			}
+			if n > 1 {
+				k.t.Errorf("%s of %s: %d messages came again after one kill: no more than one may be in doubt", s.what, end.receiver, n)
 			}
 		}
 	}

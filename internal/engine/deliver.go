@@ -18,15 +18,21 @@ import (
 // more waits; nothing is forgotten.
 const maxReceipts = 1024
 
-// Report takes a sink's receipt, to be written to the log. It waits when many
-// are waiting already.
-func (e *Engine) Report(r correlate.Receipt) {
+// Report takes a sink's receipt, to be written to the log, and calls noted once
+// it is there, if that is in this life. It waits when many are waiting already.
+func (e *Engine) Report(r correlate.Receipt, noted func()) {
 	select {
-	case e.receipts <- r:
+	case e.receipts <- receipt{r, noted}:
 	case <-e.done:
 		// Unwritten: the notification is delivered again in the next life, under
 		// the same key.
 	}
+}
+
+// receipt is one that waits for the log.
+type receipt struct {
+	correlate.Receipt
+	noted func()
 }
 
 // writeReceipts writes receipts to the log, those that wait together in one
@@ -36,10 +42,13 @@ func (e *Engine) writeReceipts(ctx context.Context) {
 		select {
 		case r := <-e.receipts:
 			e.pass(ReceiptsWait, nil)
-			events := e.waitingReceipts([]frame.Event{receiptEvent(r)})
-			if e.append(ctx, events...) != nil {
-				e.unwritten = events
+			batch := e.waitingReceipts([]receipt{r})
+			if e.append(ctx, receiptEvents(batch)...) != nil {
+				e.unwritten = batch
 				return
+			}
+			for i := range batch {
+				batch[i].noted()
 			}
 			e.pass(ReceiptsWritten, nil)
 		case <-ctx.Done():
@@ -49,20 +58,24 @@ func (e *Engine) writeReceipts(ctx context.Context) {
 }
 
 // waitingReceipts appends what waits now.
-func (e *Engine) waitingReceipts(events []frame.Event) []frame.Event {
-	for len(events) < maxReceipts {
+func (e *Engine) waitingReceipts(batch []receipt) []receipt {
+	for len(batch) < maxReceipts {
 		select {
 		case r := <-e.receipts:
-			events = append(events, receiptEvent(r))
+			batch = append(batch, r)
 		default:
-			return events
+			return batch
 		}
 	}
-	return events
+	return batch
 }
 
-func receiptEvent(r correlate.Receipt) frame.Event {
-	return frame.Event{Kind: frame.Receipt, Receipt: &r}
+func receiptEvents(batch []receipt) []frame.Event {
+	events := make([]frame.Event, len(batch))
+	for i := range batch {
+		events[i] = frame.Event{Kind: frame.Receipt, Receipt: &batch[i].Receipt}
+	}
+	return events
 }
 
 // deliver hands on what the outbox holds, in order. Of what earlier lives have
@@ -131,7 +144,7 @@ func (e *Engine) deliverRecord(ctx context.Context, m *stream.Message, undeliver
 	}
 	for _, d := range undelivered.Take(m.Seq, c) {
 		if d.Overtaken {
-			e.Report(d.OvertakenReceipt(alert.TimeOf(time.Now())))
+			e.Report(d.OvertakenReceipt(alert.TimeOf(time.Now())), func() {})
 			continue
 		}
 		e.stats.Delivered.Add(1)

@@ -109,10 +109,10 @@ type Engine struct {
 	owner *Owner // its shard belongs to loop
 
 	queries  chan query
-	receipts chan correlate.Receipt
+	receipts chan receipt
 
 	// unwritten is what writeReceipts left when it was stopped.
-	unwritten []frame.Event
+	unwritten []receipt
 
 	ready chan struct{}
 	done  chan struct{} // closed when Run has returned
@@ -162,7 +162,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		o.Logger = zap.NewNop()
 	}
 	e := &Engine{
-		opts: o, log: o.Logger, queries: make(chan query), receipts: make(chan correlate.Receipt, maxReceipts),
+		opts: o, log: o.Logger, queries: make(chan query), receipts: make(chan receipt, maxReceipts),
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := e.recover(ctx); err != nil {

@@ -89,7 +89,7 @@ func (l *life) deliver(_ context.Context, n *Delivery) {
 		l.engine.Report(correlate.Receipt{
 			Incident: n.Incident, Revision: n.Revision, Kind: n.Kind, Receiver: n.Receiver, Integration: "test[0]",
 			Outcome: correlate.Accepted, Last: true, Attempts: 1, At: alert.TimeOf(time.Now()),
-		})
+		}, func() {})
 	}
 }
 

@@ -126,11 +126,11 @@ func TestKeptDecisionsAreBounded(t *testing.T) {
 // forgotten.
 func TestReceiptsWaitForTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &Engine{receipts: make(chan correlate.Receipt, maxReceipts), done: make(chan struct{})}
+		e := &Engine{receipts: make(chan receipt, maxReceipts), done: make(chan struct{})}
 		reported := 0
 		go func() {
 			for i := range maxReceipts + 1 {
-				e.Report(correlate.Receipt{Incident: uint64(i)})
+				e.Report(correlate.Receipt{Incident: uint64(i)}, nil)
 				reported++
 			}
 		}()

@@ -70,7 +70,7 @@ func (e *Engine) append(ctx context.Context, events ...frame.Event) error {
 func (e *Engine) lastWords() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWordsTimeout)
 	defer cancel()
-	events := e.waitingReceipts(e.unwritten)
+	events := receiptEvents(e.waitingReceipts(e.unwritten))
 	if err := e.append(ctx, append(events, frame.Event{Kind: frame.Stop})...); err != nil {
 		e.log.Error("stopping without a last word in the log", zap.Error(err))
 	}

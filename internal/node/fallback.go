@@ -26,8 +26,9 @@ func (v *delivery) remember(d *engine.Delivery) {
 	v.inFlight[d.ID()] = &flight{Delivery: d}
 }
 
-// receipt is told what became of a notification at one integration.
-func (n *Node) receipt(r correlate.Receipt) {
+// receipt is told what became of a notification at one integration, and calls
+// noted once the log has that.
+func (n *Node) receipt(r correlate.Receipt, noted func()) {
 	v := n.delivery
 	to := n.current.Load().Winnow.FallbackReceiver
 	v.mu.Lock()
@@ -62,7 +63,7 @@ func (n *Node) receipt(r correlate.Receipt) {
 	if mended {
 		n.alarm.Clear(selfalert.SinkFailed)
 	}
-	n.engine.Report(r)
+	n.engine.Report(r, noted)
 }
 
 // fallsBack reports whether what a provider refused goes to the fallback: once,

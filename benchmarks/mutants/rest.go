@@ -67,7 +67,7 @@ var ofTheSinks = []mutant{
 	},
 	{
 		name: "receipt-before-the-answer", breaks: "a receipt says what the provider said",
-		edit: edit{"sinks/target.go", `e := t.send(in, it)`, "t.mu.Lock()\n\tt.finish([]ending{{it, correlate.Accepted, nil}})\n\tit.receipt = nil\n\tt.mu.Unlock()\n\te := t.send(in, it)"},
+		edit: edit{"sinks/target.go", `e := t.send(in, it)`, "t.mu.Lock()\n\tt.finish([]ending{{it, correlate.Accepted, nil}}, nil)\n\tit.receipt = nil\n\tt.mu.Unlock()\n\te := t.send(in, it)"},
 		pkg:  "sinks", tests: "TestReceipts TestRetries",
 	},
 	{
@@ -79,6 +79,11 @@ var ofTheSinks = []mutant{
 		name: "retry-after-ignored", breaks: "a provider's Retry-After is kept",
 		edit: edit{"sinks/target.go", `if wait = min(e.After, maxRetryAfter); wait > 0 {`, `if wait = 0; wait > 0 {`},
 		pkg:  "sinks", tests: "TestRetries",
+	},
+	{
+		name: "all-in-doubt-at-once", breaks: "one message is in doubt where a repeat shows",
+		edit: edit{"sinks/slots.go", `s.doubt == 0`, `s.doubt >= 0`},
+		pkg:  "sinks", tests: "TestOneMessageIsInDoubt",
 	},
 	{
 		name: "order-per-key-not-kept", breaks: "what is told of a group is told in order",

@@ -92,6 +92,11 @@ var ofTheEngine = []mutant{
 		pkg:  "internal/engine", tests: "TestAnswersOutliveALife",
 	},
 	{
+		name: "waiting-page-falls-nowhere", breaks: "a page that its receiver does not take goes to the fallback",
+		edit: edit{"internal/node/fallback.go", `if !f.fell && hasFallback(f.Notification, to) {`, `if f.fell && hasFallback(f.Notification, to) {`},
+		pkg:  "internal/node", tests: "TestPageThatWaitsGoesToTheFallback",
+	},
+	{
 		name: "receipts-ignored", breaks: "a restart pages nothing twice",
 		edit: edit{"internal/engine/shard.go", `if e.Receipt.Last {`, `if e.Receipt.Last && e.Receipt.Incident == 0 {`},
 		pkg:  "internal/engine", tests: "TestRestartPagesNothingTwice TestResolvedIsNotPagedAgain",

@@ -29,6 +29,9 @@ type delivery struct {
 	quit     chan struct{}
 	done     sync.WaitGroup
 
+	handing sync.Mutex // held while notifications are handed to the sinks, so that they come in order; before mu
+	waiting string     // the page that waits for too long, in words; guarded by handing
+
 	mu       sync.Mutex
 	inFlight map[string]*flight // by ID of their notification
 	fallen   map[uint64]string  // incidents of which something is on its way to a fallback, to that
@@ -88,6 +91,8 @@ func (v *delivery) run() {
 
 func (v *delivery) hand(t turn) {
 	c := <-t.found
+	v.handing.Lock()
+	defer v.handing.Unlock()
 	v.remember(t.Delivery)
 	if t.Kind == correlate.Resolve {
 		v.closeFallback(t.Delivery, c)

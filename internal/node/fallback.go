@@ -1,8 +1,11 @@
 package node
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/enrich"
@@ -10,20 +13,91 @@ import (
 	"github.com/winnowhq/winnow/internal/selfalert"
 )
 
+// pagePatience is how long a page may wait for its receiver until the fallback
+// has it too: two attempts that get no answer within their 10 s.
+const pagePatience = 20 * time.Second
+
 // flight is a notification until all that it set off is reported. There are as
 // many as the queues of the sinks hold.
 type flight struct {
 	*engine.Delivery
-	asides int  // on their way to a fallback
-	fell   bool // it has gone to the fallback
-	ended  bool // its own receiver has reported all
+	since  time.Time // when it was handed to the sinks
+	asides int       // on their way to a fallback
+	fell   bool      // it has gone to the fallback
+	ended  bool      // its own receiver has reported all
 }
 
 // remember keeps a notification until its last receipt.
 func (v *delivery) remember(d *engine.Delivery) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.inFlight[d.ID()] = &flight{Delivery: d}
+	v.inFlight[d.ID()] = &flight{Delivery: d, since: time.Now()}
+}
+
+// lookForLate hands pages that their receivers have not taken for long to the
+// fallback, each once, and tells people that they wait. What their own receivers
+// take in the end stands there as well, and both hear of the end.
+func (n *Node) lookForLate() {
+	v := n.delivery
+	to := n.current.Load().Winnow.FallbackReceiver
+	v.handing.Lock() // no resolve of theirs gets to the fallback before them
+	defer v.handing.Unlock()
+	late, waiting := v.waited(time.Now(), to)
+	for _, d := range late {
+		v.pass(d, fallback(d.Notification, to), enrich.Context{Notes: []string{fmt.Sprintf("receiver %s has not taken it for %s; sent to the fallback", d.Receiver, pagePatience)}})
+	}
+	if waiting == v.waiting {
+		return
+	}
+	if v.waiting = waiting; waiting == "" {
+		n.alarm.Clear(selfalert.PageWaits)
+	} else {
+		n.alarm.Raise(selfalert.PageWaits, waiting)
+	}
+}
+
+// waited returns the pages that fall back now, oldest first, and in words the
+// oldest that has waited for too long, if one has.
+func (v *delivery) waited(now time.Time, to string) (late []*engine.Delivery, waiting string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	over := map[uint64]bool{}      // their pages are on their way out of the queues
+	for _, f := range v.inFlight { // order: a set
+		if f.Kind == correlate.Resolve {
+			over[f.Incident] = true
+		}
+	}
+	var oldest *flight
+	for _, f := range v.inFlight { // order: sorted below, and the smallest of all
+		if f.Kind != correlate.Page || f.ended || over[f.Incident] || now.Sub(f.since) < pagePatience {
+			continue
+		}
+		if oldest == nil || f.since.Before(oldest.since) || f.since.Equal(oldest.since) && f.ID() < oldest.ID() {
+			oldest = f
+		}
+		if !f.fell && hasFallback(f.Notification, to) {
+			v.falls(f, to)
+			late = append(late, f.Delivery)
+		}
+	}
+	slices.SortFunc(late, func(a, b *engine.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Incident, b.Incident), cmp.Compare(a.Revision, b.Revision))
+	})
+	if oldest != nil {
+		waiting = fmt.Sprintf("receiver %s does not take the page %s", oldest.Receiver, oldest.ID())
+		if !oldest.fell {
+			waiting += ", and there is no fallback"
+		}
+	}
+	return late, waiting
+}
+
+// falls notes that a notification goes to the fallback as well. The caller holds
+// v.mu.
+func (v *delivery) falls(f *flight, to string) {
+	f.fell = true
+	f.asides++
+	v.fallen[f.Incident] = to
 }
 
 // receipt is told what became of a notification at one integration, and calls
@@ -67,7 +141,7 @@ func (n *Node) receipt(r correlate.Receipt, noted func()) {
 }
 
 // fallsBack reports whether what a provider refused goes to the fallback: once,
-// however many integrations refuse it.
+// however many integrations refuse it, or if it is there already.
 func (f *flight) fallsBack(r *correlate.Receipt, to string) bool {
 	return r.Outcome == correlate.Failed && r.Receiver == f.Receiver && hasFallback(f.Notification, to) && !f.fell
 }
@@ -93,9 +167,7 @@ func (v *delivery) settle(f *flight, r *correlate.Receipt, falls bool, to string
 		f.asides--
 	}
 	if falls {
-		f.fell = true
-		f.asides++
-		v.fallen[f.Incident] = to
+		v.falls(f, to)
 	}
 	if r.Last = f.ended && f.asides == 0; r.Last {
 		delete(v.inFlight, r.ID())

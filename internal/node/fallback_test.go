@@ -1,8 +1,11 @@
 package node
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +105,97 @@ func TestCrashOnTheWayToTheFallback(t *testing.T) {
 		}
 		s.stop()
 	})
+}
+
+// outage has a provider in trouble for one of its keys.
+type outage struct {
+	pager   http.Handler
+	routing string
+	mu      sync.Mutex
+	answer  func(w http.ResponseWriter, r *http.Request) // nil: it is well
+}
+
+func (o *outage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	o.mu.Lock()
+	answer := o.answer
+	o.mu.Unlock()
+	if answer != nil && bytes.Contains(body, []byte(o.routing)) {
+		answer(w, r)
+		return
+	}
+	o.pager.ServeHTTP(w, r)
+}
+
+func (o *outage) set(answer func(w http.ResponseWriter, r *http.Request)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.answer = answer
+}
+
+// troublesOfAProvider are those in which nobody can know that they do not pass.
+var troublesOfAProvider = map[string]func(w http.ResponseWriter, r *http.Request){
+	"503":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	"429":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
+	"429 for 5 m": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "300"); w.WriteHeader(429) },
+	"it hangs":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	"no answer":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+}
+
+func newOutage(t *testing.T, routing string) (*site, *outage, *people) {
+	s, p := newToldSite(t, stream.Options{}, "")
+	o := &outage{pager: s.pager, routing: routing}
+	s.stop()
+	s.network.Close()
+	s.provider = o
+	s.network = sinktest.NewNetwork(o)
+	s.text = strings.Replace(s.text, "winnow:", "  - {name: second, pagerduty_configs: [{routing_key: "+secondKey+", url: 'http://pagerduty.test/v2/enqueue'}]}\nwinnow:\n  fallback_receiver: second", 1)
+	s.start()
+	return s, o, p
+}
+
+// TestPageThatWaitsGoesToTheFallback: a provider was in trouble for long, and
+// nobody else heard of the critical that waited for it.
+func TestPageThatWaitsGoesToTheFallback(t *testing.T) {
+	const groupWait, within = 30 * time.Second, 30 * time.Second
+	for name, trouble := range troublesOfAProvider {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, o, p := newOutage(t, "0123456789abcdef0123456789abcdef")
+				o.set(trouble)
+				s.post(sample{name: "Down", pod: "1", severity: "critical"}, sample{name: "Short", pod: "1", severity: "critical"})
+				time.Sleep(groupWait + within)
+				if got := s.heard(); got != "trigger@0000 trigger@0000" {
+					t.Fatalf("%s after the page was due, the pagers have heard %q", within, got)
+				}
+				if p.when("page_waits raised").IsZero() {
+					t.Errorf("people heard %v", p.heard)
+				}
+				s.post(sample{name: "Short", pod: "1", severity: "critical", resolved: true}) // while it waits
+				time.Sleep(10 * time.Minute)
+				if got := s.heard(); got != "trigger@0000 trigger@0000 resolve@0000" {
+					t.Fatalf("in the outage the pagers have heard %q", got)
+				}
+				s.crash()
+				time.Sleep(time.Minute)
+				o.set(nil)
+				time.Sleep(6 * time.Minute)
+				// The end of what may have arrived is told all the same.
+				if got := strings.Replace(s.heard(), " resolve@0123", "", 1); got != "trigger@0000 trigger@0000 resolve@0000 trigger@0123" {
+					t.Errorf("after the outage the pagers have heard %q", got)
+				}
+				if p.when("page_waits over").IsZero() {
+					t.Errorf("people heard %v", p.heard)
+				}
+				s.post(sample{name: "Down", pod: "1", severity: "critical", resolved: true})
+				time.Sleep(6 * time.Minute)
+				if open := s.pager.Open(); len(open) != 0 || len(s.pager.Phantoms()) != 0 {
+					t.Errorf("it is over, and %v stand open", open)
+				}
+				s.report()
+				s.stop()
+			})
+		})
+	}
 }

@@ -233,6 +233,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.reviewStart(ctx) })
 	n.watchers.Go(func() { n.sweep(ctx) })
+	n.watchers.Go(func() { every(ctx, time.Second, n.lookForLate) })
 	n.watchers.Go(func() { n.watchDisk(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })

@@ -197,6 +197,12 @@ func TestEveryCauseIsToldAndOver(t *testing.T) {
 	f(selfalert.LimitReached, limitsEvery+time.Second,
 		func(s *site) { s.postMany(1001) },
 		func(*site) { time.Sleep(limitOver) })
+	f(selfalert.PageWaits, 30*time.Second+pagePatience+2*time.Second, func(s *site) {
+		for range 5 { // a minute of it
+			s.pager.Script(sinktest.Response{Status: http.StatusServiceUnavailable})
+		}
+		s.post(critical)
+	}, func(*site) {})
 	for c := range selfalert.NumCauses {
 		if !told[c] {
 			t.Errorf("no trouble is made that raises %s", c)

@@ -44,18 +44,19 @@ receivers:
 
 // site is a node in a bubble with a pager that remembers everything.
 type site struct {
-	t       *testing.T
-	dir     string
-	kept    bool // snapshots are
-	point   func(engine.Point, *stream.Message)
-	log     stream.Options
-	text    string
-	pager   *sinktest.PagerDuty
-	network *sinktest.Network
-	node    *Node
-	sent    uint64
-	probe   func(*frame.Event) // breaks the core
-	told    *http.Client       // by which self-alerts go out
+	t        *testing.T
+	dir      string
+	kept     bool // snapshots are
+	point    func(engine.Point, *stream.Message)
+	log      stream.Options
+	text     string
+	pager    *sinktest.PagerDuty
+	provider http.Handler // before the pager; the pager itself where nil
+	network  *sinktest.Network
+	node     *Node
+	sent     uint64
+	probe    func(*frame.Event) // breaks the core
+	told     *http.Client       // by which self-alerts go out
 }
 
 func newSite(t *testing.T) *site {
@@ -131,7 +132,10 @@ func (s *site) crash() {
 	if err := stopIdle(old); err != nil {
 		s.t.Logf("the node that crashed: %v", err)
 	}
-	s.network = sinktest.NewNetwork(s.pager)
+	if s.provider == nil {
+		s.provider = s.pager
+	}
+	s.network = sinktest.NewNetwork(s.provider)
 	s.dir = copied
 	s.start()
 }

@@ -43,6 +43,7 @@ const (
 	DiskFailed                    // a write or a sync of the log failed; the process ends
 	Degraded                      // Winnow has stepped down its ladder
 	LimitReached                  // there was too much of something
+	PageWaits                     // a provider does not take a page
 	NumCauses
 )
 
@@ -62,6 +63,7 @@ var causes = [NumCauses]struct{ name, summary, severity string }{
 	{"disk_failed", "Winnow: the disk failed to write; the process ends and has to be started again", "critical"},
 	{"degraded", "Winnow: it does less than usual", "warning"},
 	{"limit_reached", "Winnow: there is more of something than it has room for", "warning"},
+	{"page_waits", "Winnow: a page waits for its provider", "critical"},
 }
 
 func (c Cause) String() string { return causes[c].name }

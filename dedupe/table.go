@@ -165,9 +165,11 @@ func (t *Table) resolve(e *entry, now, startsAt, endsAt alert.Time) Verdict {
 }
 
 // bounds fills in the times that the sender left out. An end that has passed
-// is a resolve, whatever the status says; a resolve never ends in the future.
+// is a resolve, whatever the status says; a resolve never ends in the future, and
+// nothing begins there: an end that the sender's clock, set right meanwhile, puts
+// before such a beginning would be that of an earlier episode.
 func bounds(now alert.Time, a *alert.Alert, validity time.Duration) (startsAt, endsAt alert.Time, timeout bool) {
-	startsAt, endsAt = a.StartsAt, a.EndsAt
+	startsAt, endsAt = min(a.StartsAt, now), a.EndsAt
 	if a.Status == alert.Resolved && (endsAt == 0 || endsAt > now) {
 		endsAt = now
 	}

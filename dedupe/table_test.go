@@ -77,6 +77,22 @@ func TestVerdicts(t *testing.T) {
 	f("fire@0s resolve@1m resolve@2m-90s fire@3m", "First Resolved Repeat Reopened")
 }
 
+// TestEndOfABeginningToComeIsBelieved: a sender whose clock was ahead, and was set
+// right, ended its alert before it began; that was taken for an earlier episode.
+func TestEndOfABeginningToComeIsBelieved(t *testing.T) {
+	table := NewTable()
+	at, a := step(t, "fire@0s")
+	a.StartsAt = at.Add(time.Hour)
+	r, _ := table.Observe(at, &a, 0)
+	if got := table.StartsAt(r); got != at {
+		t.Errorf("it began at %v, want the log's time, %v", got, at)
+	}
+	at, a = step(t, "resolve@1m")
+	if _, v := table.Observe(at, &a, 0); v != Resolved {
+		t.Errorf("its end is a %v", v)
+	}
+}
+
 func TestForgottenAlertIsFirstAgain(t *testing.T) {
 	table := NewTable()
 	at, a := step(t, "fire@0s")

@@ -68,7 +68,8 @@ const (
 	abandonAfter = 250 * time.Millisecond
 	// maxHold is how long a resolve waits for abandoned calls of its group: one
 	// of them may be the page, and a page that arrives after its resolve opens
-	// an incident that nobody closes.
+	// an incident that nobody closes. A page waits as long for an abandoned resolve
+	// where both are known by the same key: it would close the page's incident.
 	maxHold = time.Minute
 )
 

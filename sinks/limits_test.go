@@ -78,6 +78,30 @@ func TestHanging(t *testing.T) {
 		d.wantSent("0s INC-1/1 page key g (page)", "30s INC-1/2 resolve key g")
 		d.wantReceipts("a[0] INC-1/1 page superseded", "a[0] INC-1/2 resolve accepted")
 	})
+	bubble(t, "a page waits for an abandoned resolve, which would close its incident", func(t *testing.T) {
+		for _, keyed := range []bool{true, false} {
+			d := newDesk(t)
+			in := d.sink("a[0]", func(_ context.Context, m *Message) error {
+				if m.Notification.ID() == "INC-1/2" && !m.Redelivered {
+					time.Sleep(90 * time.Second) // longer than it waits for itself
+				}
+				return nil
+			})
+			in.keyed = keyed
+			d.Set(Receivers{"oncall": {in}})
+			d.deliver(note(correlate.Page, 1, 1))
+			d.deliver(note(correlate.Resolve, 1, 2))
+			time.Sleep(75 * time.Second)
+			d.deliver(note(correlate.Page, 2, 1))
+			time.Sleep(5 * time.Minute)
+			page := map[bool]string{true: "1m30s", false: "1m15s"}[keyed]
+			d.mu.Lock()
+			if got := d.sent[len(d.sent)-1]; got != page+" INC-2/1 page key g (page)" {
+				t.Errorf("keyed %v: sent %q", keyed, d.sent)
+			}
+			d.mu.Unlock()
+		}
+	})
 	bubble(t, "but not for ever", func(t *testing.T) {
 		d := newDesk(t)
 		release := make(chan struct{})

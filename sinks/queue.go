@@ -45,7 +45,7 @@ type item struct {
 	closed   int
 	// generation is that of the integration that took it.
 	generation string
-	// heldUntil is when a resolve stops waiting for abandoned calls.
+	// heldUntil is when it stops waiting for abandoned calls.
 	heldUntil time.Time
 	// since is when it, or one whose place it took, began to wait for a slot.
 	since time.Time
@@ -72,6 +72,9 @@ func fires(n *correlate.Notification) bool {
 // was not accepted, and adds to out what has ended by that.
 func (it *item) supersede(old *item, out []ending) []ending {
 	it.fresh, it.since = old.fresh, old.since
+	if it.n.Kind != correlate.Resolve {
+		it.heldUntil = old.heldUntil // a resolve has more to wait for
+	}
 	it.unknown = it.unknown || old.unknown
 	it.again = it.again || old.again
 	it.page = it.page || old.page && it.n.Kind != correlate.Resolve

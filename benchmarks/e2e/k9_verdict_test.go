@@ -423,8 +423,8 @@ func (k *k9) vacuity(kills int) {
 			if k.stopped[end.life] {
 				k.t.Errorf("%s of %s: %d messages came again after an orderly stop, which leaves nothing in doubt", s.what, end.receiver, n)
 			}
-			if n > 1 {
-				k.t.Errorf("%s of %s: %d messages came again after one kill: no more than one may be in doubt", s.what, end.receiver, n)
+			if most := fromEnv(k.t, "K9_IN_DOUBT", 1); n > most {
+				k.t.Errorf("%s of %s: %d messages came again after one kill, %d may be in doubt (or more on a busy machine: K9_IN_DOUBT)", s.what, end.receiver, n, most)
 			}
 		}
 	}

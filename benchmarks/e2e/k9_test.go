@@ -125,7 +125,7 @@ type k9sum struct {
 func newK9(t *testing.T, seed uint64, limit int) *k9 {
 	k := &k9{t: t, limit: limit, names: newNaming(), stopped: map[int64]bool{}, rng: rand.New(rand.NewPCG(seed, 0)), m: newModel(), quit: make(chan struct{}), kills: counts{}, keys: map[string]string{}, paged: map[string]bool{}, noted: map[string]bool{}, unpaged: map[string]bool{}}
 	k.pd, k.hook = newPager(t), newHook(t, &k.life)
-	k.file = &lines{incidents: map[string]bool{}, path: filepath.Join(t.TempDir(), "pages.jsonl")}
+	k.file = &lines{incidents: map[string]bool{}, pods: map[string]bool{}, path: filepath.Join(t.TempDir(), "pages.jsonl")}
 	for _, answered := range []struct {
 		by int32
 		to *atomic.Pointer[func()]

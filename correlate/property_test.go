@@ -323,18 +323,23 @@ type joined struct {
 
 type lastTold struct {
 	at     alert.Time
-	stands map[string]bool // incident and class
+	stands map[string]bool // incident and class, or "raw"
+}
+
+func (j *joined) of(f alert.Fingerprint) *lastTold {
+	if j.last[f] == nil {
+		j.last[f] = &lastTold{stands: map[string]bool{}}
+	}
+	return j.last[f]
 }
 
 func (j *joined) hear(n *Notification) {
 	for i := range n.Alerts {
 		a := &n.Alerts[i]
-		told := j.last[a.Fingerprint]
-		if told == nil {
-			told = &lastTold{stands: map[string]bool{}}
-			j.last[a.Fingerprint] = told
+		told := j.of(a.Fingerprint)
+		if told.at = n.At; a.Resolved() {
+			delete(told.stands, "raw")
 		}
-		told.at = n.At
 		for _, class := range classes {
 			if at := fmt.Sprint(n.Incident, class); n.Class&class != 0 && a.Resolved() {
 				delete(told.stands, at)
@@ -350,11 +355,14 @@ func (j *joined) hear(n *Notification) {
 func (j *joined) check(rows []Row) error {
 	for i := range rows {
 		r := &rows[i]
+		if r.Action == PagedRaw {
+			j.of(r.Fingerprint).stands["raw"] = true
+		}
 		if r.Action != Moved || r.Now != Grouped {
 			continue
 		}
 		j.n++
-		if told := j.last[r.Fingerprint]; told == nil || told.at < r.At.Add(-r.Delay) && len(told.stands) == 0 {
+		if told := j.of(r.Fingerprint); told.at < r.At.Add(-r.Delay) && len(told.stands) == 0 {
 			return fmt.Errorf("%s %s joined %s, and nobody was told of it: %+v", r.Severity, r.Fingerprint, IncidentName(r.Incident), told)
 		}
 		if grave(r.Severity) && r.Paged < r.Severity {

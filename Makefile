@@ -15,7 +15,7 @@ ARGS      ?= serve
 
 # Of the suites that are run by number: how many kills, from which seed, and
 # whether with the race detector (RACE=1); how many trials,
-# pairs and rounds; beside which commit; how many alerts.
+# pairs and rounds; beside which commit; how many alerts, in how much memory.
 N      ?= 100
 SEED   ?=
 RACE   ?=
@@ -24,6 +24,7 @@ PAIRS  ?= 3
 ROUNDS ?= 6
 BASE   ?=
 ALERTS ?= 1000000
+MEMORY ?=
 
 # Development tools have a module of their own, so that none of them is in go.mod.
 TOOL := go tool -modfile=internal/tools/go.mod
@@ -98,6 +99,12 @@ sim: ## crashes at POINTS (100000) places of the core line, in stories from seed
 	@out=$$(WINNOW_SIM_POINTS=$(POINTS) WINNOW_SIM_FIRST=$(FIRST) go test -count=1 -v -timeout 2h -run '^TestCrashPoints$$' ./internal/sim) || { echo "$$out"; exit 1; }; \
 	grep '^sim: ' <<<"$$out"
 
+.PHONY: histories
+histories: ## random histories: N (1000000) incidents in the sinks among faults, and as many alerts that join others in N/80 stories; ends with two lines of figures
+	@for each in 'sinks TestAnyFaults faults' 'correlate TestRandomStories stories'; do read -r package test line <<<"$$each"; \
+		out=$$(WINNOW_FAULTS=$(call count,1000000) WINNOW_STORIES=$$(($(call count,1000000) / 80)) go test -count=1 -v -timeout 12h -run "^$$test$$" ./$$package) || { echo "$$out"; exit 1; }; \
+		grep -o "$$line: .*" <<<"$$out"; done
+
 # Of the planted bugs: a pattern for their names, and how many at a time.
 ONLY ?=
 J    ?= 1
@@ -133,13 +140,17 @@ endef
 k9: ## N kills (100) of the built binary at its worst moments, from SEED, with the race detector if RACE=1
 	$(call suite,k9,TestK9,K9_KILLS=$(N) K9_SEED=$(SEED),12h)
 
+.PHONY: stops
+stops: ## N orderly stops (10) of the built binary at 5,000 alerts a second; ends with a line of figures
+	$(call suite,k9,TestStopsUnderLoad,K9_STOPS=$(call count,10),2h)
+
 .PHONY: scorecard
 scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table
 	$(call suite,scorecard,TestScorecard,SCORECARD_TRIALS=$(TRIALS),60m)
 
 .PHONY: limits
-limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts
-	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS),2h)
+limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts; on a machine of MEMORY MiB
+	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS) LIMITS_MEMORY=$(MEMORY),2h)
 
 .PHONY: sec
 sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures

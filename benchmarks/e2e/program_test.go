@@ -28,7 +28,13 @@ type program struct {
 
 // run starts a program. Its end is up to the caller.
 func run(name, path string, args ...string) (*program, error) {
+	return runIn(nil, name, path, args...)
+}
+
+// runIn is run with variables beside those of the test.
+func runIn(env []string, name, path string, args ...string) (*program, error) {
 	p := &program{name: name, cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

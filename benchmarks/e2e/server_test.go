@@ -23,6 +23,7 @@ type server struct {
 	name    string
 	binary  string
 	extra   []string // flags that only one of them has
+	env     []string // beside that of the test
 	storage string
 	config  string // path
 	address string
@@ -64,7 +65,7 @@ func (s *server) launch() {
 	if s.name == "winnow" {
 		args = append([]string{"serve"}, args...)
 	}
-	p, err := run(s.name, s.binary, args...)
+	p, err := runIn(s.env, s.name, s.binary, args...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/stream"
 	"github.com/winnowhq/winnow/sinks/sinktest"
 )
@@ -193,7 +194,9 @@ func TestPageThatWaitsGoesToTheFallback(t *testing.T) {
 				if open := s.pager.Open(); len(open) != 0 || len(s.pager.Phantoms()) != 0 {
 					t.Errorf("it is over, and %v stand open", open)
 				}
-				s.report()
+				if n := s.report().Dispositions[correlate.ResolvedBeforePage.String()]; n != 0 {
+					t.Errorf("%d alerts of which the fallback was told are said to have ended before their page", n)
+				}
 				s.stop()
 			})
 		})

@@ -27,7 +27,7 @@ func TestStopsUnderLoad(t *testing.T) {
 	const within = 10 * time.Second
 	stops := fromEnv(t, "K9_STOPS", 10)
 	pd := newPager(t)
-	l := &load{quit: make(chan struct{})}
+	l := &pressure{quit: make(chan struct{})}
 	l.w = stoppedWinnow(t, pd.routes(timing{wait: time.Second, interval: time.Second}, false)+"winnow: {storm: {new_groups_per_minute: 0}}\n")
 	l.w.address = fixedAddress(t)
 	l.w.launch()
@@ -88,9 +88,9 @@ const (
 	loadRate    = 5000 // alerts a second, of all
 )
 
-// load is senders that post until it quits. Each batch repeats alerts of which
+// pressure is senders that post until it quits. Each batch repeats alerts of which
 // there are few; each tenth brings a critical in a group of its own.
-type load struct {
+type pressure struct {
 	w    *winnow
 	quit chan struct{}
 
@@ -102,13 +102,13 @@ type load struct {
 	keys []string // of criticals that were accepted
 }
 
-func (l *load) criticals() []string {
+func (l *pressure) criticals() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.keys
 }
 
-func (l *load) send(sender int) {
+func (l *pressure) send(sender int) {
 	client := &http.Client{Timeout: patience}
 	tick := time.NewTicker(time.Second * loadSenders * loadBatch / loadRate)
 	defer tick.Stop()
@@ -140,7 +140,7 @@ func (l *load) send(sender int) {
 }
 
 // post sends until it is accepted. It is not at the end.
-func (l *load) post(client *http.Client, ps []postable) bool {
+func (l *pressure) post(client *http.Client, ps []postable) bool {
 	body, err := json.Marshal(ps)
 	if err != nil {
 		panic(err) // ours

@@ -207,17 +207,19 @@ func TestNetworkFaults(t *testing.T) {
 			e, _ := errors.AsType[*Error](send(t, in))
 			check("no answer", e, c.kind != "wechat")
 
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			var begun time.Time
 			p.set(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client has gone
+				begun = time.Now()
+				cancel() // once the request is there, however busy the machine is
 				<-r.Context().Done()
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			begun := time.Now()
 			e, _ = errors.AsType[*Error](in.Send(ctx, &Message{Notification: note(correlate.Page, 1, 1), Key: "g"}))
 			cancel()
 			check("deadline", e, c.kind != "wechat")
 			if d := time.Since(begun); d > 2*time.Second {
-				t.Errorf("%s: returned %s after a deadline of 50ms", c.kind, d)
+				t.Errorf("%s: returned %s after its context had ended", c.kind, d)
 			}
 		}
 		dead := deadAddress(t)

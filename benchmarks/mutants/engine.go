@@ -15,6 +15,12 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{
+		name: "waits-frame-after-frame", breaks: "a log that stores nothing in time keeps no sender for longer than one frame",
+		edit: edit{"internal/stream/writer.go", `return first, before, true`, `return first, time.Now(), true`},
+		also: []edit{{"internal/stream/writer.go", `if w.refuse(err); held != nil {`, `if held != nil {`}, {"internal/stream/writer.go", `if sender && !w.late.pass() {`, `if sender && repeats && !w.late.pass() {`}},
+		pkg:  "internal/stream", tests: "TestSlowLogHoldsNobodyUp",
+	},
+	{
 		name: "frame-counter-reused", breaks: "each frame has a number of its own",
 		edit: edit{"internal/stream/writer.go", `w.counter++`, `w.counter += 0`},
 		pkg:  "internal/stream", tests: "TestConcurrentAppendsShareFrames TestReopenGoesOnWithTheNumbers",

@@ -15,9 +15,8 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{
-		name: "waits-frame-after-frame", breaks: "a log that stores nothing in time keeps no sender for longer than one frame",
-		edit: edit{"internal/stream/writer.go", `return first, before, true`, `return first, time.Now(), true`},
-		also: []edit{{"internal/stream/writer.go", `if w.refuse(err); held != nil {`, `if held != nil {`}, {"internal/stream/writer.go", `if sender && !w.late.pass() {`, `if sender && repeats && !w.late.pass() {`}},
+		name: "waits-for-a-late-log", breaks: "while the log stores nothing in time one sender at a time tries it",
+		edit: edit{"internal/stream/writer.go", `if at == 0 {`, `if at >= 0 {`},
 		pkg:  "internal/stream", tests: "TestSlowLogHoldsNobodyUp",
 	},
 	{

@@ -300,7 +300,7 @@ func TestSlowDisk(t *testing.T) {
 					t.Errorf("answered %d", code)
 				}
 				mu.Unlock()
-				time.Sleep(100 * time.Millisecond)
+				<-time.After(100 * time.Millisecond)
 			}
 		})
 	}

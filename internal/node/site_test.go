@@ -83,9 +83,7 @@ func (s *site) start() {
 }
 
 func (s *site) options() Options {
-	if s.log.URL == "" {
-		s.log.Dir = s.dir
-	}
+	s.log.Dir = s.dir
 	o := Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,

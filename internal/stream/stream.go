@@ -158,7 +158,7 @@ func (s *Stream) connect(ctx context.Context) (*link, error) {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
 	if s.broker != nil {
-		opts = append(opts, nats.InProcessServer(inProcess{s.broker.server.Load(), o.line}))
+		opts = append(opts, nats.InProcessServer(pipe{s.broker.server.Load(), o.line}))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
@@ -173,14 +173,14 @@ func (s *Stream) connect(ctx context.Context) (*link, error) {
 	return l, s.streams(ctx, l)
 }
 
-// inProcess is a line to a server that listens on no port.
-type inProcess struct {
+// pipe is a line to a server that listens on no port.
+type pipe struct {
 	server *server.Server
 	wrap   func(net.Conn) net.Conn
 }
 
 // InProcessConn implements nats.InProcessConnProvider.
-func (p inProcess) InProcessConn() (net.Conn, error) {
+func (p pipe) InProcessConn() (net.Conn, error) {
 	conn, err := p.server.InProcessConn()
 	if err == nil && p.wrap != nil {
 		conn = p.wrap(conn)

@@ -24,7 +24,7 @@ const (
 	Silenced                       // by a named silence
 	Inhibited                      // by a named firing alert
 	Muted                          // by a named time interval
-	ResolvedBeforePage             // ended before its page was due
+	ResolvedBeforePage             // ended before its page was due, or before anybody confirmed it
 	BelowThreshold                 // its receiver has nobody behind it
 	Storm                          // it stands in a storm's page or update, by name or by number
 	Closed                         // a resolve that ended a live alert
@@ -93,7 +93,7 @@ type Row struct {
 	// Cause names what is behind Now: a silence's id, an interval, the
 	// fingerprint of an inhibiting alert, a receiver.
 	Cause string
-	Until alert.Time    // Pending: when the page is due
+	Until alert.Time    // Pending: when the page is due. ResolvedBeforePage after all: when the episode began
 	Delay time.Duration // Paged, Grouped, Storm by name: from the onset's arrival to the decision
 }
 

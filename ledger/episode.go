@@ -11,7 +11,7 @@ import (
 // episode is one firing of an alert, from its onset on.
 type episode struct {
 	since    alert.Time // when the onset came
-	until    alert.Time // Pending: when the page is due
+	until    alert.Time // Pending: when the page is due; told and over: since when
 	dim      uint32
 	now      correlate.Disposition
 	severity alert.Severity
@@ -65,10 +65,12 @@ func (es *episodes) move(r *correlate.Row) {
 	o.put(r.Fingerprint, e)
 }
 
-func (es *episodes) end(r *correlate.Row) {
+// end measures an episode and returns it to be judged, unless there is none or
+// what becomes of it is still to be told.
+func (es *episodes) end(r *correlate.Row) (e episode, ok bool) {
 	o, e := es.of(r.Fingerprint)
 	if o == nil || e.ended {
-		return
+		return e, false
 	}
 	if r.Now != correlate.NoDisposition {
 		e.now = r.Now
@@ -77,6 +79,9 @@ func (es *episodes) end(r *correlate.Row) {
 		e.paged = r.Paged
 	}
 	es.ended++
+	if tells(e.now) {
+		e.until = r.At
+	}
 	if r.At.Sub(e.since) < SelfResolved {
 		es.short++
 		if heard(e.now, e.paged) {
@@ -84,12 +89,17 @@ func (es *episodes) end(r *correlate.Row) {
 		}
 	}
 	if e.severity == alert.Critical && waits(e.now) {
-		e.ended = true // what becomes of it is still to be told
+		e.ended = true
 		o.put(r.Fingerprint, e)
-		return
+		return e, false
 	}
-	es.settle(o, r.Fingerprint, e, r.At)
+	o.remove(r.Fingerprint)
+	return e, true
 }
+
+// short reports whether an episode that is over was so before people could do
+// anything about it.
+func (e *episode) short() bool { return e.until.Sub(e.since) < SelfResolved }
 
 // heard reports whether somebody heard of an alert itself: a storm may have
 // counted it only, and says then that nothing was paged for it.
@@ -112,6 +122,11 @@ func (es *episodes) put(fp alert.Fingerprint, e episode) {
 // settle closes an episode of o and judges it.
 func (es *episodes) settle(o *openEpisodes, fp alert.Fingerprint, e episode, at alert.Time) {
 	o.remove(fp)
+	es.count(fp, e, at)
+}
+
+// count judges an episode for good.
+func (es *episodes) count(fp alert.Fingerprint, e episode, at alert.Time) {
 	switch e.judge(at) {
 	case swallowed:
 		es.swallowed.add(critical{fp, e, false})
@@ -130,7 +145,7 @@ const (
 
 // judge says whether a critical episode is accounted for at the time at: told
 // to somebody as critical, kept back by a person's decision or a named alert,
-// over before its page was due, or not due yet.
+// over before its page was due or anybody had confirmed it, or not due yet.
 func (e *episode) judge(at alert.Time) judgement {
 	if e.severity != alert.Critical {
 		return excused
@@ -152,32 +167,42 @@ func (e *episode) judge(at alert.Time) judgement {
 	return swallowed
 }
 
-// standing counts the open critical episodes that are not accounted for.
-func (es *episodes) standing(at alert.Time) (swallowedOnes, belowOnes uint64) {
-	for i := range es.critical.len() {
-		switch es.critical.at(i).e.judge(at) {
+// standing counts the critical episodes that are open, or over and in doubt, and
+// not accounted for.
+func (l *Ledger) standing(at alert.Time) (swallowedOnes, belowOnes uint64) {
+	judge := func(_ alert.Fingerprint, e *episode) {
+		switch e.judge(at) {
 		case swallowed:
 			swallowedOnes++
 		case belowThreshold:
 			belowOnes++
 		}
 	}
+	for i := range l.episodes.critical.len() {
+		judge(0, &l.episodes.critical.at(i).e)
+	}
+	l.unconfirmed.eachOver(judge)
 	return swallowedOnes, belowOnes
 }
 
-// list returns the latest MaxListed criticals judged as j, ended or standing,
+// criticals returns the latest MaxListed criticals judged as j, ended or standing,
 // in the order of their onsets.
-func (es *episodes) list(j judgement, at alert.Time) []critical {
-	of := &es.swallowed
+func (l *Ledger) criticals(j judgement, at alert.Time) []critical {
+	of := &l.episodes.swallowed
 	if j == belowThreshold {
-		of = &es.belowThreshold
+		of = &l.episodes.belowThreshold
 	}
 	out := slices.Clone(of.latest)
-	for i := range es.critical.len() {
-		if o := es.critical.at(i); o.e.judge(at) == j {
+	for i := range l.episodes.critical.len() {
+		if o := l.episodes.critical.at(i); o.e.judge(at) == j {
 			out = append(out, critical{o.fp, o.e, !o.e.ended})
 		}
 	}
+	l.unconfirmed.eachOver(func(fp alert.Fingerprint, e *episode) {
+		if e.judge(at) == j {
+			out = append(out, critical{fp, *e, false})
+		}
+	})
 	slices.SortFunc(out, func(a, b critical) int {
 		return cmp.Or(cmp.Compare(a.e.since, b.e.since), cmp.Compare(a.fp, b.fp), cmp.Compare(a.e.now, b.e.now))
 	})

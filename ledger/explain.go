@@ -121,6 +121,9 @@ func (e *explainer) sentence(r *correlate.Row) string {
 		}
 		return verdictWords(r.Verdict)
 	case correlate.Moved:
+		if unpaged(r) {
+			return "after all " + e.became(r) + " (its episode of " + clock(r.Until) + ")"
+		}
 		return e.became(r) + after(r)
 	case correlate.Ended:
 		return "the episode is over; it stayed " + r.Now.String()
@@ -190,6 +193,9 @@ func (e *explainer) became(r *correlate.Row) string {
 	case correlate.Muted:
 		return notPaged + "muted by time interval " + or(r.Cause, "(unnamed)")
 	case correlate.ResolvedBeforePage:
+		if tells(r.Was) {
+			return notPaged + "it ended before anybody confirmed " + notificationOr(r, "what names it")
+		}
 		return notPaged + "it ended before its page was due"
 	case correlate.BelowThreshold:
 		return notPaged + "nobody is behind receiver " + or(r.Cause, "(unnamed)")
@@ -211,10 +217,12 @@ func (e *explainer) became(r *correlate.Row) string {
 // outcome is the last word on the alert's latest episode.
 func (e *explainer) outcome(rows []correlate.Row) string {
 	var last, end *correlate.Row
+	var began alert.Time
 	for i := range rows {
 		switch r := &rows[i]; {
 		case r.Action == correlate.Delivered && (r.Verdict == dedupe.First || r.Verdict == dedupe.Reopened):
-			last, end = r, nil
+			last, end, began = r, nil, r.At
+		case unpaged(r) && began != 0 && r.Until != began: // of an episode before
 		case r.Action == correlate.Moved:
 			last = r
 		case r.Action == correlate.Ended:
@@ -278,6 +286,13 @@ func (e *explainer) name(ls alert.Labels, fp alert.Fingerprint) string {
 		}
 	}
 	return cell(name+rest.String(), maxName)
+}
+
+func notificationOr(r *correlate.Row, otherwise string) string {
+	if r.Incident == 0 || r.Revision == 0 {
+		return otherwise
+	}
+	return fmt.Sprintf("%s/%d", correlate.IncidentName(r.Incident), r.Revision)
 }
 
 func notificationName(r *correlate.Row) string {

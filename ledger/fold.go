@@ -22,10 +22,9 @@ func (l *Ledger) Fold(r *correlate.Row) {
 		l.delivered(r)
 	case correlate.Moved:
 		l.moved(r)
-	case correlate.Ended:
-		l.episodes.end(r)
 	case correlate.PagedRaw:
 		l.raw++
+		l.hold(r.Fingerprint)
 	case correlate.IncidentOpened:
 		l.incidents++
 		if h := l.hours.at(r.At); h != nil {
@@ -34,6 +33,9 @@ func (l *Ledger) Fold(r *correlate.Row) {
 	}
 	if r.Action != correlate.Delivered || r.Now != correlate.Repeat {
 		l.trail.add(r)
+	}
+	if r.Action == correlate.Ended { // what comes of that stands behind it in the trail
+		l.ended(r)
 	}
 }
 
@@ -81,8 +83,17 @@ func (l *Ledger) delivered(r *correlate.Row) {
 }
 
 func (l *Ledger) moved(r *correlate.Row) {
-	c := l.dim(r.Dim)
 	was, now := known(r.Was), known(r.Now)
+	l.shift(r.Dim, was, now)
+	l.episodes.move(r)
+	if was != now {
+		l.reached(r)
+	}
+}
+
+// shift takes a delivery from one disposition to another.
+func (l *Ledger) shift(dim uint32, was, now correlate.Disposition) {
+	c := l.dim(dim)
 	// Nothing to move is a fault of the row. Left uncorrected it shows as an
 	// imbalance for good; wrapping below zero would hide it in the sum.
 	if c.dispositions[was] > 0 {
@@ -91,10 +102,6 @@ func (l *Ledger) moved(r *correlate.Row) {
 	}
 	c.dispositions[now]++
 	l.total.dispositions[now]++
-	l.episodes.move(r)
-	if was != now {
-		l.reached(r)
-	}
 }
 
 // reached measures what the way to a person took.

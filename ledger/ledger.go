@@ -1,11 +1,13 @@
 // Package ledger keeps the accounts: what came in, what became of it, and what
 // that cost in delay and in criticals nobody heard of.
 //
-// It is a fold over the rows that correlate emits, in their order, and it is
-// pure: no clock, goroutine, lock, log or I/O, so the same rows give the same
-// books. Only Render, Markdown, Explain and AppendState write, to the writer
-// they are given. It never decides anything about an alert, and it never repairs
-// the books: a row that does not fit leaves them out of balance, for all to see.
+// It is a fold over the rows that correlate emits and the receipts of the sinks,
+// in their order, and it is pure: no clock, goroutine, lock, log or I/O, so the
+// same rows give the same books. Only Render, Markdown, Explain and AppendState
+// write, to the writer they are given. What becomes of an alert it takes from the
+// rows, but for one thing that receipts alone can say: that it was over before
+// anybody took its page. It never repairs the books: a row that does not fit
+// leaves them out of balance, for all to see.
 package ledger
 
 import (
@@ -61,6 +63,8 @@ type Ledger struct {
 	receipts  receipts
 	trail     Trail
 
+	unconfirmed unconfirmed
+
 	since, until alert.Time // of the rows seen
 }
 
@@ -71,6 +75,8 @@ func New(dims func(uint32) correlate.Dim, opts Options) *Ledger {
 		dims:     dims,
 		receipts: newReceipts(),
 		trail:    newTrail(opts.TrailRows),
+
+		unconfirmed: newUnconfirmed(),
 	}
 }
 
@@ -139,9 +145,10 @@ type Totals struct {
 	CriticalBelowThreshold uint64
 }
 
-// Totals costs a step for each dimension and each open critical episode.
+// Totals costs a step for each dimension, each open critical episode and each
+// that is over and in doubt.
 func (l *Ledger) Totals() Totals {
-	swallowed, below := l.episodes.standing(l.until)
+	swallowed, below := l.standing(l.until)
 	t := Totals{
 		Deliveries:    l.total.deliveries,
 		Onsets:        l.total.onsets,

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type oracle struct {
 	accepted   map[string]bool
 	pages      map[string]bool
 	incidents  uint64
+	notices    []*oracleNotice
 }
 
 type oracleDelivery struct {
@@ -41,6 +43,38 @@ type oracleEpisode struct {
 	until    alert.Time
 	ended    bool
 	judged   alert.Time // superseded by another episode at this time; 0 while it is not
+
+	notices []*oracleNotice // that name it, or named it last when it fired again
+	stays   bool            // somebody was told of it, or a failure says that nobody was
+}
+
+// oracleNotice is a page or an update, a revision for each.
+type oracleNotice struct {
+	incident uint64
+	revision uint32
+	over     bool // its last receipt has come
+}
+
+func (e *oracleEpisode) waits() bool {
+	return slices.ContainsFunc(e.notices, func(n *oracleNotice) bool { return !n.over })
+}
+
+// fate is what became of an episode by all that has come. It was not paged after
+// all if it is over, and so is each notification that somebody was to hear of it
+// by, and nothing says that anybody did.
+func (o *oracle) fate(e *oracleEpisode) correlate.Disposition {
+	d := o.deliveries[e.delivery].now
+	if e.ended && tells(d) && len(e.notices) > 0 && !e.waits() && !e.stays {
+		return correlate.ResolvedBeforePage
+	}
+	return d
+}
+
+// stay says of episodes that what was decided of them stays.
+func (o *oracle) stay(concerns func(*oracleEpisode) bool) {
+	for _, e := range o.episodes {
+		e.stays = e.stays || concerns(e)
+	}
 }
 
 func newOracle() *oracle {
@@ -100,6 +134,9 @@ func (o *oracle) actions() map[string]func(*rapid.T) {
 				old.judged = o.now
 			}
 			e := &oracleEpisode{fp: fp, dim: dimOf(fp), delivery: len(o.deliveries), paged: paged.Draw(t, "paged"), until: o.now.Add(30 * time.Second)}
+			if old != nil && old.waits() { // its receiver is yet to hear that it fires
+				e.notices, e.stays = slices.DeleteFunc(slices.Clone(old.notices), func(n *oracleNotice) bool { return n.over }), old.stays
+			}
 			d := fate.Draw(t, "fate")
 			o.episodes, o.latest[fp] = append(o.episodes, e), e
 			o.deliver(e.dim, d)
@@ -125,6 +162,9 @@ func (o *oracle) actions() map[string]func(*rapid.T) {
 				t.Skip("nothing to move")
 			}
 			was, now := o.deliveries[e.delivery].now, fate.Draw(t, "fate")
+			if tells(was) && !tells(now) {
+				t.Skip("what was told was told")
+			}
 			o.deliveries[e.delivery].now = now
 			e.paged, e.until = paged.Draw(t, "paged"), o.now.Add(time.Minute)
 			o.fold(told(t, correlate.Row{Action: correlate.Moved, Fingerprint: e.fp, Dim: e.dim, Severity: dims(e.dim).Severity, Was: was, Now: now, Paged: e.paged, Until: e.until}))
@@ -149,20 +189,72 @@ func (o *oracle) actions() map[string]func(*rapid.T) {
 			o.incidents++
 			o.fold(correlate.Row{Action: correlate.IncidentOpened, Incident: o.incidents})
 		},
+		"notification": func(t *rapid.T) {
+			n := &oracleNotice{incident: rapid.Uint64Range(1, 4).Draw(t, "incident"), revision: uint32(len(o.notices) + 5)}
+			o.notices = append(o.notices, n)
+			note := correlate.Notification{Incident: n.incident, Revision: n.revision, Kind: correlate.Update, At: o.now}
+			var first []*oracleEpisode
+			for _, fp := range rapid.SliceOfNDistinct(fps, 0, 4, rapid.ID).Draw(t, "names") {
+				isNew := rapid.Bool().Draw(t, "new")
+				note.Alerts = append(note.Alerts, correlate.Member{Fingerprint: fp, New: isNew})
+				e := o.latest[fp]
+				if e == nil || e.ended {
+					continue // of one that is over it can only say so
+				}
+				told, unheard := tells(o.deliveries[e.delivery].now), len(e.notices) > 0 && !e.stays
+				if unheard || !told && isNew {
+					e.notices, e.stays = append(e.notices, n), false
+				}
+				if !told {
+					first = append(first, e)
+				}
+			}
+			o.enter(func(l *Ledger) { l.FoldNotification(&note) })
+			for _, e := range first {
+				was := o.deliveries[e.delivery].now
+				o.deliveries[e.delivery].now, e.paged = correlate.Grouped, alert.Critical
+				o.fold(told(t, correlate.Row{Action: correlate.Moved, Fingerprint: e.fp, Dim: e.dim, Severity: dims(e.dim).Severity, Was: was, Now: correlate.Grouped, Paged: e.paged}))
+			}
+		},
+		"raw": func(t *rapid.T) {
+			fp := fps.Draw(t, "fp")
+			o.stay(func(e *oracleEpisode) bool { return e.fp == fp && !e.ended && len(e.notices) > 0 })
+			o.fold(correlate.Row{Action: correlate.PagedRaw, Fingerprint: fp})
+		},
 		"receipt": func(t *rapid.T) {
 			r := receipt(rapid.Uint64Range(1, 4).Draw(t, "incident"), rapid.Uint32Range(1, 4).Draw(t, "revision"), 0,
 				rapid.SampledFrom([]string{"a", "b"}).Draw(t, "integration"), rapid.SampledFrom([]correlate.Outcome{correlate.Accepted, correlate.Failed}).Draw(t, "outcome"))
-			r.Kind = correlate.Kind(r.Revision%2 + 1)
-			if name := fmt.Sprintf("%d/%d", r.Incident, r.Revision); r.Outcome == correlate.Accepted {
-				o.accepted[name+r.Integration] = true
-				if r.Kind == correlate.Page {
-					o.pages[name] = true
-				}
+			o.receive(r)
+		},
+		"receipt of a notification": func(t *rapid.T) {
+			waiting := slices.DeleteFunc(slices.Clone(o.notices), func(n *oracleNotice) bool { return n.over })
+			if len(waiting) == 0 {
+				t.Skip("nobody waits for any")
 			}
-			o.enter(func(l *Ledger) { l.FoldReceipt(r) })
+			n := rapid.SampledFrom(waiting).Draw(t, "notification")
+			r := receipt(n.incident, n.revision, 0, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "integration"),
+				rapid.SampledFrom([]correlate.Outcome{correlate.Superseded, correlate.Superseded, correlate.Superseded, correlate.Accepted, correlate.Failed, correlate.Skipped}).Draw(t, "outcome"))
+			r.Last = rapid.Bool().Draw(t, "last")
+			o.receive(r)
+			if r.Outcome != correlate.Superseded {
+				o.stay(func(e *oracleEpisode) bool { return slices.Contains(e.notices, n) })
+			}
+			n.over = r.Last
 		},
 		"": o.check,
 	}
+}
+
+// receive enters a receipt, of a page or of an update by its revision.
+func (o *oracle) receive(r correlate.Receipt) {
+	r.Kind = correlate.Kind(r.Revision%2 + 1)
+	if name := fmt.Sprintf("%d/%d", r.Incident, r.Revision); r.Outcome == correlate.Accepted {
+		o.accepted[name+r.Integration] = true
+		if r.Kind == correlate.Page {
+			o.pages[name] = true
+		}
+	}
+	o.enter(func(l *Ledger) { l.FoldReceipt(r) })
 }
 
 // swallowed judges all episodes ever, by the words of the definition.
@@ -175,7 +267,7 @@ func (o *oracle) swallowed() (swallowedOnes, below uint64) {
 		if e.judged != 0 {
 			now = e.judged
 		}
-		switch d := o.deliveries[e.delivery].now; {
+		switch d := o.fate(e); {
 		case d == correlate.BelowThreshold:
 			below++
 		case d == correlate.Held, d == correlate.Flapping,
@@ -195,11 +287,16 @@ func (o *oracle) check(t *rapid.T) {
 	for _, d := range o.deliveries {
 		want.Dispositions[d.now]++
 	}
+	for _, e := range o.episodes {
+		want.Dispositions[o.deliveries[e.delivery].now]--
+		want.Dispositions[o.fate(e)]++
+	}
 	want.Pending = want.Dispositions[correlate.Pending] + want.Dispositions[correlate.Held]
 	want.SwallowedCriticals, want.CriticalBelowThreshold = o.swallowed()
 	if got := o.l.Totals(); got != want {
 		t.Fatalf("got  %+v\nwant %+v", got, want)
 	}
+	o.kept(t)
 	r := o.l.Report(2)
 	for _, s := range r.BySource {
 		var n uint64
@@ -216,6 +313,41 @@ func (o *oracle) check(t *rapid.T) {
 	}
 	if r.accounted() != r.Deliveries {
 		t.Fatalf("%d delivered, %d accounted for", r.Deliveries, r.accounted())
+	}
+}
+
+// kept holds that what is kept for receipts to come is what they need.
+func (o *oracle) kept(t *rapid.T) {
+	u := &o.l.unconfirmed
+	waits, names, held := map[alert.Fingerprint]uint32{}, 0, 0
+	for _, of := range u.naming {
+		for _, fp := range of.names {
+			waits[fp]++
+			names++
+		}
+	}
+	for fp, c := range u.alerts {
+		if c.waits != waits[fp] || c.waits == 0 && (c.holds || o.latest[fp].ended) {
+			t.Fatalf("%s is kept as %+v, and stands in %d", fp, c, waits[fp])
+		}
+		delete(waits, fp)
+	}
+	for fp, over := range u.over {
+		held += len(over)
+		for _, of := range over {
+			n := uint32(0)
+			for _, by := range u.naming {
+				if by.serial <= of.last && slices.Contains(by.names, fp) {
+					n++
+				}
+			}
+			if n == 0 || n != of.waits {
+				t.Fatalf("an episode of %s waits for %d, and %d name it", fp, of.waits, n)
+			}
+		}
+	}
+	if len(waits) > 0 || names != u.names || held != u.held {
+		t.Fatalf("%d are named and not kept, %d names, counted %d, %d held, counted %d", len(waits), names, u.names, held, u.held)
 	}
 }
 

@@ -26,6 +26,7 @@ func (l *Ledger) FoldReceipt(r correlate.Receipt) {
 		At: at, Action: correlate.ReceiptReceived, Kind: r.Kind,
 		Incident: r.Incident, Revision: r.Revision, Cause: receiptCause(&r),
 	})
+	l.confirm(&r, at)
 	if r.Outcome != correlate.Accepted {
 		return
 	}
@@ -67,7 +68,10 @@ func (l *Ledger) receiptTime(at alert.Time) alert.Time {
 
 // receiptCause puts into words what a Row has no field for.
 func receiptCause(r *correlate.Receipt) string {
-	cause := outcomeWords(r.Outcome) + " " + r.Receiver + "/" + r.Integration
+	cause := outcomeWords(r) + " " + r.Receiver
+	if r.Integration != "" && r.Integration != nobody {
+		cause += "/" + r.Integration
+	}
 	if r.Page != 0 {
 		cause += fmt.Sprintf(" in the place of %s/%d", correlate.IncidentName(r.Incident), r.Page)
 	}
@@ -77,8 +81,11 @@ func receiptCause(r *correlate.Receipt) string {
 	return cause
 }
 
-func outcomeWords(o correlate.Outcome) string {
-	switch o {
+// nobody is what a receipt names where a receiver has no integration to ask.
+const nobody = "-"
+
+func outcomeWords(r *correlate.Receipt) string {
+	switch r.Outcome {
 	case correlate.Accepted:
 		return "accepted by"
 	case correlate.Failed:
@@ -86,7 +93,10 @@ func outcomeWords(o correlate.Outcome) string {
 	case correlate.Superseded:
 		return "superseded by a newer one at"
 	case correlate.Skipped:
-		return "not wanted by"
+		if r.Integration == nobody {
+			return "had nobody to go to at"
+		}
+		return "not needed by" // which wants no resolves, or was told nothing that could be over
 	}
 	return "reported by"
 }

@@ -262,7 +262,7 @@ func groupBy[K comparable](l *Ledger, key func(correlate.Dim) K) []group[K] {
 
 func (l *Ledger) list(j judgement) []CriticalEpisode {
 	out := []CriticalEpisode{}
-	for _, c := range l.episodes.list(j, l.until) {
+	for _, c := range l.criticals(j, l.until) {
 		d := otherDim
 		if int64(c.e.dim) < int64(len(l.byDim)) {
 			d = l.dims(c.e.dim)

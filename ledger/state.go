@@ -12,14 +12,15 @@ import (
 
 // stateVersion is the first byte of a state:
 //
-//	version since until incidents raw counts delays hours episodes receipts trail
+//	version since until incidents raw counts delays hours episodes unconfirmed receipts trail
 //
 // A list begins with its length. What repeats (a text, or the small fields of a
 // row) stands in full where it is first met, and by a number after that. Times
 // are differences. A disposition or severity that is added at the end of its
 // list needs no new version: older states lack it, and older programs refuse
-// the states that have it. Version 1 has no raw.
-const stateVersion = 2
+// the states that have it. Version 1 has no raw, version 2 nothing unconfirmed: what
+// it holds counts as told.
+const stateVersion = 3
 
 // Bytes that a state takes for each of its parts, roughly: for room to write
 // it into, not a limit.
@@ -43,6 +44,7 @@ func (l *Ledger) AppendState(w *wire.Writer) {
 	l.appendDelays(s)
 	l.hours.append(s)
 	l.episodes.append(s)
+	l.unconfirmed.append(s)
 	l.receipts.append(s)
 	l.trail.append(s)
 }
@@ -57,7 +59,7 @@ func (l *Ledger) AppendState(w *wire.Writer) {
 // disposition in a row, are taken as they come here, too.
 func (l *Ledger) LoadState(r *wire.Reader) error {
 	s := &stateReader{Reader: r}
-	loaded := &Ledger{dims: l.dims, receipts: newReceipts(), trail: newTrail(l.trail.limit)}
+	loaded := &Ledger{dims: l.dims, receipts: newReceipts(), trail: newTrail(l.trail.limit), unconfirmed: newUnconfirmed()}
 	loaded.trail.limit = l.trail.limit // none is not the default
 	for _, part := range []struct {
 		name string
@@ -68,6 +70,7 @@ func (l *Ledger) LoadState(r *wire.Reader) error {
 		{"delays", loaded.loadDelays},
 		{"hours", loaded.hours.load},
 		{"episodes", loaded.loadEpisodes},
+		{"unconfirmed", loaded.unconfirmed.load},
 		{"receipts", loaded.loadReceipts},
 		{"trail", loaded.trail.load},
 	} {
@@ -106,8 +109,9 @@ func number[T comparable](w *wire.Writer, met map[T]uint64, v T) (first bool) {
 // stateReader reads one state.
 type stateReader struct {
 	*wire.Reader
-	words []string
-	dims  int // that are counted apart
+	version byte
+	words   []string
+	dims    int // that are counted apart
 }
 
 func (s *stateReader) word() string {
@@ -140,14 +144,14 @@ func (s *stateReader) dim() uint32 {
 }
 
 func (l *Ledger) loadHead(s *stateReader) {
-	v := s.Byte()
-	if v == 0 || v > stateVersion {
-		s.Fail("it is of version %d, and this program reads versions 1 to %d", v, stateVersion)
+	s.version = s.Byte()
+	if s.version == 0 || s.version > stateVersion {
+		s.Fail("it is of version %d, and this program reads versions 1 to %d", s.version, stateVersion)
 		return
 	}
 	l.since, l.until = alert.Time(s.Int()), alert.Time(s.Int())
 	l.incidents = s.Uint()
-	if v > 1 {
+	if s.version > 1 {
 		l.raw = s.Uint()
 	}
 }

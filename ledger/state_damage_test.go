@@ -50,6 +50,17 @@ func TestDamageIsNamedAndChangesNothing(t *testing.T) {
 	f("dimension 262143 of 4", func(l *Ledger) { l.episodes.open.put(7, episode{dim: MaxDims - 1}) })
 	f("1 criticals listed of 0", func(l *Ledger) { l.episodes.swallowed.n = 0 })
 	f("101 criticals listed of 200, at most 100", func(l *Ledger) { l.episodes.belowThreshold = criticals{200, make([]critical, 101)} })
+	f("unconfirmed: corrupt data: at byte ", func(l *Ledger) { l.unconfirmed.naming[notice{3, 1}] = naming{} })
+	f("notification 1 of incident 3 names nobody", func(l *Ledger) { l.unconfirmed.naming[notice{3, 1}] = naming{} })
+	f("1048577 names, at most 1048576", func(l *Ledger) {
+		l.unconfirmed.naming = map[notice]naming{{3, 1}: {0, make([]alert.Fingerprint, MaxUnconfirmed+1)}}
+	})
+	f("flags 1 and 0 episodes of v1:0000000000000007", func(l *Ledger) { l.unconfirmed.alerts[7] = claim{waits: 1, holds: true} }) // it stands nowhere
+	f("flags 10 and 0 episodes of v1:000000000000000c", func(l *Ledger) { l.unconfirmed.alerts[12] = claim{}; l.unconfirmed.over = nil })
+	f("flags 10 and 1 episodes of v1:0000000000000007", func(l *Ledger) {
+		l.unconfirmed.alerts[7], l.unconfirmed.over[7] = claim{}, []overdue{{}}
+	})
+	f("that waits for 3, with v1:000000000000000d that waits for 1", func(l *Ledger) { l.unconfirmed.over[13][0].waits = 3 })
 	f("receipts: corrupt data", func(l *Ledger) { l.receipts.byIncident[3].dim = 4 })
 	f("incident 3 is there twice", func(l *Ledger) { l.receipts.order = append(l.receipts.order, 3) })
 	f("a list of 65, at most 64", func(l *Ledger) { l.receipts.byIncident[3].pages = make([]uint32, 65) })
@@ -84,8 +95,8 @@ func TestDamageIsNamedAndChangesNothing(t *testing.T) {
 	g("0 delays in bucket 3", 0, 0, 0, 1, 1, 7, 7, 3, 0)
 	g("a reference to 1 of 0", 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	g("flags 100 of an episode", 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-	g("a row with fields 10000000000", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4)
-	refused("head: corrupt data: at byte 1: it is of version 3, and this program reads versions 1 to 2", []byte{3})
+	g("a row with fields 10000000000", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4)
+	refused("head: corrupt data: at byte 1: it is of version 4, and this program reads versions 1 to 3", []byte{4})
 }
 
 // fillTrail adds n rows of one alert and one incident.

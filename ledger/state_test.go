@@ -175,9 +175,15 @@ func enterAny(rng *rand.Rand) func(*Ledger) {
 	case 1, 2:
 		r := correlate.Receipt{
 			Incident: incident, Revision: uint32(rng.IntN(100)), Kind: correlate.Kind(small(4)), Receiver: text, Integration: text,
-			Outcome: correlate.Outcome(small(6)), At: when, Error: text,
+			Outcome: correlate.Outcome(small(6)), At: when, Error: text, Last: rng.IntN(2) == 0,
 		}
 		return func(l *Ledger) { l.FoldReceipt(r) }
+	case 3:
+		n := correlate.Notification{Incident: incident, Revision: uint32(rng.IntN(100)), Kind: correlate.Kind(small(4)), At: when}
+		for range rng.IntN(5) {
+			n.Alerts = append(n.Alerts, correlate.Member{Fingerprint: alert.Fingerprint(rng.IntN(12))})
+		}
+		return func(l *Ledger) { l.FoldNotification(&n) }
 	}
 	r := correlate.Row{
 		At: when, Seq: uint64(rng.IntN(3)) * rng.Uint64N(1<<40), Fingerprint: alert.Fingerprint(rng.IntN(12)),
@@ -276,7 +282,7 @@ func goldenLedger() *Ledger {
 	failed.Error = "slack: 404"
 	l.FoldReceipt(failed)
 	l.FoldReceipt(receipt(99, 1, correlate.Page, "pagerduty[0]", correlate.Accepted))
-	return l
+	return play(l, "+11 +12 +13 +14 +15 page1:11,12,13,14,15 11=paged 12=grouped 13=grouped update2:13,14 -13 +13 raw14 superseded1:a! page3:11,12 12=grouped -12")
 }
 
 // describe writes what is in a ledger: the report and the rows.

@@ -35,9 +35,7 @@ func TestAStormIsPagedAsOne(t *testing.T) {
 		core.Advance(&out, at(d))
 		do()
 		core.Advance(&out, at(d))
-		for i := range out.Rows {
-			l.Fold(&out.Rows[i])
-		}
+		l.FoldOutput(at(d), &out)
 		for i := range out.Notifications {
 			note := &out.Notifications[i]
 			minutes[note.At.Sub(start)/time.Minute]++

@@ -114,7 +114,7 @@ var dispositionWords = [correlate.NumDispositions]string{
 	correlate.Silenced:           "silenced by a person",
 	correlate.Inhibited:          "inhibited by another firing alert",
 	correlate.Muted:              "muted by a time interval",
-	correlate.ResolvedBeforePage: "ended before its page was due",
+	correlate.ResolvedBeforePage: "ended before anybody was paged for it",
 	correlate.BelowThreshold:     "its receiver has nobody behind it",
 	correlate.Storm:              "went out within the page of a storm",
 	correlate.Closed:             "told that a known alert had ended",

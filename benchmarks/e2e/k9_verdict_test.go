@@ -29,8 +29,8 @@ import (
 type sightings struct {
 	last  map[string]int64
 	again map[crash]int
-	same  int           // came twice in one life: no crash excuses that
-	plain []string      // came again and were not marked as redelivered
+	same  int      // came twice in one life: no crash excuses that
+	plain []string // came again and were not marked as redelivered
 	all   int
 }
 
@@ -74,11 +74,12 @@ type hook struct {
 
 	mu   sync.Mutex
 	seen sightings
-	odd  []string // what it could not read
+	odd  []string        // what it could not read
+	pods map[string]bool // named while something fired
 }
 
 func newHook(t testing.TB, life *atomic.Int64) *hook {
-	h := &hook{life: life}
+	h := &hook{life: life, pods: map[string]bool{}}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	h.url = server.URL
@@ -111,7 +112,11 @@ func (h *hook) take(body []byte, life int64) {
 		} `json:"alerts"`
 	}
 	var mark struct {
+		Status string            `json:"status"`
 		Common map[string]string `json:"commonAnnotations"`
+		Alerts []struct {
+			Labels map[string]string `json:"labels"`
+		} `json:"alerts"`
 	}
 	err := errors.Join(json.Unmarshal(body, &m), json.Unmarshal(body, &mark))
 	h.mu.Lock()
@@ -121,6 +126,11 @@ func (h *hook) take(body []byte, life int64) {
 		return
 	}
 	h.seen.see(m.Receiver, fmt.Sprint(m), life, mark.Common["redelivered"] == "true")
+	if mark.Status == "firing" {
+		for _, a := range mark.Alerts {
+			h.pods[a.Labels["pod"]] = true
+		}
+	}
 }
 
 // lines is a file of the jsonl sink, read from life to life.
@@ -131,6 +141,7 @@ type lines struct {
 	seen sightings
 
 	incidents map[string]bool // of the chapter
+	pods      map[string]bool // named while something fired
 }
 
 // follow reads what a life has written.
@@ -154,6 +165,13 @@ func (l *lines) follow(life int64) error {
 			Incident    string `json:"incident"`
 			Receiver    string `json:"receiver"`
 			Redelivered bool   `json:"redelivered"`
+
+			Kind         string `json:"kind"`
+			Notification struct {
+				Alerts []struct {
+					Labels []struct{ Name, Value string } `json:"labels"`
+				} `json:"alerts"`
+			} `json:"notification"`
 		}
 		if err := json.Unmarshal(line, &m); err != nil || m.ID == "" {
 			l.torn++ // a kill in the middle of a write: the next life has begun a line of its own
@@ -161,6 +179,16 @@ func (l *lines) follow(life int64) error {
 		}
 		l.seen.see(m.Receiver, m.ID, life, m.Redelivered)
 		l.incidents[m.Incident] = true
+		if m.Kind == "resolve" {
+			continue
+		}
+		for _, a := range m.Notification.Alerts {
+			for _, label := range a.Labels {
+				if label.Name == "pod" {
+					l.pods[label.Value] = true
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -283,22 +311,59 @@ func (k *k9) heardOf(named map[string]bool) {
 			if named[pod] {
 				continue
 			}
-			why, err := k.explain(fingerprint(p.Labels), asked)
+			k.unnamed(pod, p, asked)
 			asked++
-			if err == nil && strings.Contains(why, "\nNot paged because ") {
-				k.sum.mute++
-				continue
-			}
-			if err == nil && k.overtaken(why) {
-				k.sum.overtaken++
-				continue
-			}
-			k.sum.lost++
-			incident, _ := k.w.read("/api/v1/explain/" + incidentIn.FindString(why))
-			k.t.Errorf("nobody was told of %s, and winnow explain says %v:\n%s\nand of its incident:\n%s", text(p.Labels), err, why, incident)
 		}
 		h.acked = map[string]postable{}
 	}
+}
+
+// unnamed judges an alert that the pager has not named. The last receipts may be
+// on their way to the log still.
+func (k *k9) unnamed(pod string, p postable, asked int) {
+	var why string
+	var err error
+	for deadline := time.Now().Add(patience); ; asked++ {
+		if why, err = k.explain(fingerprint(p.Labels), asked); err == nil && k.accounts(pod, why) {
+			return
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	k.sum.lost++
+	incident, _ := k.w.read("/api/v1/explain/" + incidentIn.FindString(why))
+	k.t.Errorf("nobody was told of %s, and winnow explain says %v:\n%s\nand of its incident:\n%s", text(p.Labels), err, why, incident)
+}
+
+// accounts reports whether an explanation says why the pager did not name an
+// alert. It was paged only if the webhook or the file, of which each receiver has
+// one, was told.
+func (k *k9) accounts(pod, why string) bool {
+	switch {
+	case strings.Contains(why, "\nNot paged because it ended before anybody confirmed INC-"):
+		if k.overtaken(why) {
+			k.sum.overtaken++
+			return true
+		}
+	case strings.Contains(why, "\nNot paged because "):
+		k.sum.mute++
+		return true
+	case k.toldElsewhere(pod) && k.overtaken(why):
+		k.sum.overtaken++
+		return true
+	}
+	return false
+}
+
+func (k *k9) toldElsewhere(pod string) bool {
+	if err := k.file.follow(k.life.Load()); err != nil {
+		k.t.Error(err)
+	}
+	k.hook.mu.Lock()
+	defer k.hook.mu.Unlock()
+	return k.hook.pods[pod] || k.file.pods[pod]
 }
 
 var incidentIn = regexp.MustCompile(`\bINC-\d+`)
@@ -423,8 +488,8 @@ func (k *k9) vacuity(kills int) {
 			if k.stopped[end.life] {
 				k.t.Errorf("%s of %s: %d messages came again after an orderly stop, which leaves nothing in doubt", s.what, end.receiver, n)
 			}
-			if n > 1 {
-				k.t.Errorf("%s of %s: %d messages came again after one kill: no more than one may be in doubt", s.what, end.receiver, n)
+			if most := fromEnv(k.t, "K9_IN_DOUBT", 1); n > most {
+				k.t.Errorf("%s of %s: %d messages came again after one kill, %d may be in doubt (or more on a busy machine: K9_IN_DOUBT)", s.what, end.receiver, n, most)
 			}
 		}
 	}

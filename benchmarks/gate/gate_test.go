@@ -63,16 +63,50 @@ func TestPlantedSlowDown(t *testing.T) {
 func TestNoisyNeighbour(t *testing.T) {
 	var m machine
 	base := m.measure(t, m.op("x", time.Millisecond)).baseline("the test")
+	quiet := m.used
 	takes := slices.Repeat([]time.Duration{time.Millisecond}, 97)
 	for i := range 17 {
-		takes[i] = 4 * time.Millisecond
+		takes[30+i] = 4 * time.Millisecond
 	}
 	got := m.measure(t, m.op("x", takes...))
 	if short := base.judge(got, true); len(short) != 0 {
 		t.Errorf("noise is taken for a slow-down: %q", short)
 	}
-	if got.Spread["x"] < 1.5 {
-		t.Errorf("the spread of the rounds is %.2f: the noise of the test is none", got.Spread["x"])
+	if noise := m.used - 2*quiet; noise < 40*time.Millisecond {
+		t.Errorf("the noise of the test is %s", noise)
+	}
+}
+
+// TestSlowProcess: the least of the processes counts, and how far apart they are is
+// told.
+func TestSlowProcess(t *testing.T) {
+	m := newFigures()
+	for _, v := range []float64{3, 2, 4, 2.5} {
+		m.least(map[string]float64{"x": v})
+	}
+	if m.CPU["x"] != 2 || m.Spread["x"] != 2 {
+		t.Errorf("of 3, 2, 4 and 2.5: least %g, spread %g", m.CPU["x"], m.Spread["x"])
+	}
+}
+
+// TestOtherProcessor: ratios of another processor or another Go are not those of
+// the baseline, but no stage is three times as slow for that.
+func TestOtherProcessor(t *testing.T) {
+	for _, change := range []func(*baseline){
+		func(b *baseline) { b.Processor = "another" },
+		func(b *baseline) { b.Go = "another" },
+	} {
+		m := newFigures()
+		m.CPU["x"] = 1
+		b := m.baseline("the test")
+		change(b)
+		m.CPU["x"] = 1.9
+		if short := b.judge(m, true); len(short) != 0 {
+			t.Errorf("elsewhere: %q", short)
+		}
+		if m.CPU["x"] = 2.1; len(b.judge(m, true)) != 1 {
+			t.Error("more than twice as slow passes elsewhere")
+		}
 	}
 }
 

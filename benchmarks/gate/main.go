@@ -1,11 +1,13 @@
 // Command gate holds what an alert costs against benchmarks/baseline.json: how
 // often each stage allocates, exactly; what a live alert, a new one and a logged
 // repeat take, within 2 %; and the CPU time of each stage against a reference workload
-// in the same process, within 25 %.
+// in the same process, within 25 %, or within twice on another kind of processor
+// than that of the baseline.
 //
-// The CPU time of the frame stages has two modes, about twice apart, that last
-// for the life of a process, for a reason that is not known yet. So CI runs it
-// with -cpu=false, which prints CPU time and judges the rest.
+// The CPU time of some stages has two modes, about twice apart, that last for the
+// life of a process, for a reason that is not known yet. So several processes
+// measure it, one after the other, and the least is believed: noise adds time,
+// and takes none away.
 //
 // It looks at no wall clock. Before it believes a good result it plants a
 // slow-down and an allocation, and fails if it does not see them.
@@ -27,10 +29,17 @@ func main() {
 	update := flag.Bool("update", false, "write what is measured as the baseline, with -why")
 	why := flag.String("why", "", "the reason for another baseline")
 	judgeCPU := flag.Bool("cpu", true, "judge CPU time too")
+	part := flag.Bool("part", false, "only measure CPU time, once, and print it as JSON: what the gate runs several times")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *update, *judgeCPU, *why); err != nil {
+	var err error
+	if *part {
+		err = printCPU(os.Stdout)
+	} else {
+		err = run(ctx, *update, *judgeCPU, *why)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gate:", err)
 		os.Exit(1)
 	}
@@ -43,7 +52,7 @@ func run(ctx context.Context, update, judgeCPU bool, why string) error {
 	}
 	path := filepath.Join(root, "benchmarks", "baseline.json")
 	if update {
-		m, err := measure(ctx, updateRounds)
+		m, err := measure(ctx, updateProcesses)
 		if err != nil {
 			return err
 		}
@@ -53,14 +62,18 @@ func run(ctx context.Context, update, judgeCPU bool, why string) error {
 	if err != nil {
 		return err
 	}
-	// One noisy neighbour is not a slow-down: what is short is measured again.
+	// One noisy neighbour is not a slow-down: what is short is measured again, and
+	// the least of all is believed.
 	var short []string
-	for try := 0; ; try++ {
-		m, err := measure(ctx, rounds)
+	var before map[string]float64
+	for try := 1; ; try++ {
+		m, err := measure(ctx, processes)
 		if err != nil {
 			return err
 		}
-		if short = base.judge(m, judgeCPU); len(short) == 0 || try == 1 {
+		m.least(before)
+		before = m.CPU
+		if short = base.judge(m, judgeCPU); len(short) == 0 || try == tries {
 			m.print(os.Stdout, base)
 			break
 		}
@@ -76,14 +89,18 @@ func run(ctx context.Context, update, judgeCPU bool, why string) error {
 }
 
 // measure takes all figures, and makes sure that it would see a worse one.
-func measure(ctx context.Context, rounds int) (*figures, error) {
+func measure(ctx context.Context, processes int) (*figures, error) {
 	m := newFigures()
 	ops := stage.Ops()
 	if err := m.allocations(ops); err != nil {
 		return nil, err
 	}
-	if err := m.cpu(ops, reference(), rounds, processCPU); err != nil {
-		return nil, err
+	for range processes {
+		one, err := cpuOfProcess(ctx)
+		if err != nil {
+			return nil, err
+		}
+		m.least(one)
 	}
 	if err := m.heap(); err != nil {
 		return nil, err

@@ -112,6 +112,16 @@ var ofTheCore = []mutant{
 		pkg:  "internal/engine", tests: "TestQuarantinedIsInTheBooks",
 	},
 	{
+		name: "unsent-page-stays-paged", breaks: "an alert that was over before anybody took its page was not paged",
+		edit: edit{"ledger/unconfirmed.go", `l.unpage(fp, o.e, notice{r.Incident, r.Revision}, at, 0)`, `l.episodes.count(fp, o.e, at)`},
+		pkg:  "ledger", tests: "TestWhatEndedUnconfirmedWasNotPaged TestTheBooksAlwaysBalance",
+	},
+	{
+		name: "refusal-passes-for-an-end", breaks: "a page that was refused for good stays a failure",
+		edit: edit{"ledger/unconfirmed.go", `answered := r.Outcome != correlate.Superseded`, `answered := r.Outcome == correlate.Accepted`},
+		pkg:  "ledger", tests: "TestWhatEndedUnconfirmedWasNotPaged TestTheBooksAlwaysBalance",
+	},
+	{
 		name: "receipt-counted-each-time", breaks: "a receipt that comes twice counts once",
 		edit: edit{"ledger/receipt.go", `if !inc.accept(acceptance{r.Revision, r.Receiver, r.Integration}) {`, `if inc.accept(acceptance{r.Revision, r.Receiver, r.Integration}); false {`},
 		pkg:  "ledger", tests: "TestReceipts",

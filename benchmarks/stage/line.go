@@ -72,9 +72,7 @@ func (l *Line) Advance(now alert.Time) int {
 }
 
 func (l *Line) fold() {
-	for i := range l.Out.Rows {
-		l.Ledger.Fold(&l.Out.Rows[i])
-	}
+	l.Ledger.FoldOutput(l.Now, &l.Out)
 }
 
 // Body is a request of a source with the alerts from to to-1, vouched for until

@@ -150,12 +150,7 @@ func (s *Shard) enter() []correlate.Notification {
 	if s.rehearses {
 		return s.out.Notifications
 	}
-	for i := range s.out.Rows {
-		s.Ledger.Fold(&s.out.Rows[i])
-	}
-	for _, t := range s.out.Repeats {
-		s.Ledger.FoldRepeats(s.now, t.Dim, uint64(t.N))
-	}
+	s.Ledger.FoldOutput(s.now, &s.out)
 	for i := range s.out.Notifications {
 		n := &s.out.Notifications[i]
 		s.undelivered[notificationID{n.Incident, n.Revision}] = s.seq

@@ -249,6 +249,7 @@ func (w *world) verdict() {
 			panic(oracle("message %d is passed over, and nobody was told", seq))
 		}
 	}
+	tellings := w.tellings()
 	for _, a := range w.story.universe {
 		rows, _ := s.Ledger.Trail().Alert(a.Fingerprint)
 		if w.everFired(a) && !slices.ContainsFunc(rows, func(r correlate.Row) bool { return r.Action == correlate.Delivered && r.Now == correlate.Pending }) {
@@ -257,6 +258,7 @@ func (w *world) verdict() {
 		for i := range rows {
 			w.justify(a, &rows[i])
 		}
+		w.heardOf(a, rows, tellings)
 	}
 }
 
@@ -380,7 +382,7 @@ func (w *world) justify(a *alert.Alert, r *correlate.Row) {
 			fail("no interval says so")
 		}
 	case correlate.ResolvedBeforePage:
-		if !w.mayHaveEnded(a, r.At) {
+		if r.Was != correlate.Paged && r.Was != correlate.Grouped && !w.mayHaveEnded(a, r.At) { // of those see heardOf
 			fail("it had not ended")
 		}
 	case correlate.BelowThreshold:

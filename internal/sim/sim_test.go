@@ -31,6 +31,7 @@ type tally struct {
 	numbered, inFull, older, steps, raw, rawEnds, orphans                        int
 	snapshots, torn, restored, replayed, double, outboxDown, overtaken, verdicts int
 	passedOver                                                                   int // by a delivery again: had it already
+	unpaged                                                                      int // alerts that were over before anybody had confirmed them
 
 	faults [numFaults]int
 	moves  [correlate.NumDispositions]int
@@ -262,6 +263,7 @@ func (x *explorer) gates() {
 	least("raw pages", x.raw, per(20))
 	least("ends of raw pages told past the core", x.rawEnds, 1)
 	least("whole verdicts", x.verdicts, per(100))
+	least("alerts that nobody was paged for after all", x.unpaged, per(10))
 	for f, n := range x.faults {
 		least("provider: "+faultNames[f], n, per(10))
 	}

@@ -28,6 +28,7 @@ import (
 type PagerDuty struct {
 	mu        sync.Mutex
 	script    []Response
+	always    Response // where nothing is scripted
 	events    []Event
 	refused   []Event // for good: a 4xx other than 429
 	incidents []Incident
@@ -95,6 +96,14 @@ func (p *PagerDuty) Script(rs ...Response) {
 	p.script = append(p.script, rs...)
 }
 
+// Always has each request for which nothing is scripted answered with r, until it
+// is called again.
+func (p *PagerDuty) Always(r Response) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.always = r
+}
+
 // Events lists the events accepted so far.
 func (p *PagerDuty) Events() []Event {
 	p.mu.Lock()
@@ -148,7 +157,7 @@ func (p *PagerDuty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client went away
 	}
 	p.mu.Lock()
-	var answer Response
+	answer := p.always
 	if len(p.script) > 0 {
 		answer, p.script = p.script[0], p.script[1:]
 	}

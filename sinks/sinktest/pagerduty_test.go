@@ -91,4 +91,14 @@ func TestPagerDutyScript(t *testing.T) {
 	if w := send(pd, event); w.Code != 202 || len(pd.Incidents()) != 1 {
 		t.Errorf("third: %d", w.Code)
 	}
+	pd.Always(Response{Status: 503})
+	pd.Script(Response{Status: 502})
+	for _, want := range []int{502, 503, 503} {
+		if w := send(pd, event); w.Code != want || len(pd.Events()) != 2 {
+			t.Errorf("down: %d, want %d", w.Code, want)
+		}
+	}
+	if pd.Always(Response{}); send(pd, event).Code != 202 {
+		t.Error("it is well again")
+	}
 }

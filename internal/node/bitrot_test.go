@@ -16,6 +16,8 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/stream"
 )
 
 // rot are the figures of TestBitRot.
@@ -280,9 +282,24 @@ func (s *site) readAtStart(m *moment) string {
 		h.Write(msg.Data)
 		count++
 	}
-	last, _, seq, err := s.node.stream.LastCommit(s.t.Context())
-	if err == nil && last != nil {
-		fmt.Fprint(h, seq, last.Input)
+	out, err := s.node.stream.ReadOutbox(s.t.Context(), 1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Close()
+	var last stream.Message
+	for {
+		msg, err := out.Next()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if msg.At.Std().After(m.at.Add(time.Second)) {
+			break
+		}
+		last = msg
+	}
+	if _, c, err := frame.DecodeCommit(last.Data); err == nil && c != nil {
+		fmt.Fprint(h, last.Seq, c.Input)
 	}
 	return fmt.Sprintf("%d messages, %x", count, h.Sum64())
 }

@@ -80,6 +80,10 @@ powercut: ## N (1000) stores as a loss of power leaves them
 bitrot: ## N (200) damages to files of stores, each named and no open critical forgotten
 	@$(BUBBLES); WINNOW_BITROT=$(call count,200) run '^TestBitRot$$' bitrot
 
+.PHONY: backlog
+backlog: ## N (1000000) alerts while the core hangs: criticals first, none that is over, and how long it takes to catch up
+	@$(BUBBLES); WINNOW_BACKLOG=$(call count,1000000) run '^TestBacklog$$' backlog
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@targets=$$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }'); \

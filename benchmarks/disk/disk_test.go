@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,20 +24,28 @@ const (
 	maxRecovery   = 30 * time.Second
 	criticals     = 15 // while the disk is full or failing; fewer than the guard's pages a minute
 	minInjections = 1
+
+	slowSync    = 5 * time.Second
+	slowFor     = 40 * time.Second
+	slowSenders = 6
+	minDelays   = 6
+	maxAnswer   = 2 * time.Second
+	maxAlarm    = 90 * time.Second
 )
 
-// figures are what the two tests have found, for the last line of make disk.
+// figures are what the tests have found, for the last line of make disk.
 var figures struct {
-	lost, ackedAfter, exit int
-	recovered              time.Duration
-	full, eio              bool
+	lost, ackedAfter, exit   int
+	recovered, answer, alarm time.Duration
+	full, eio, slow          bool
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	f := &figures
-	line := fmt.Sprintf("disk: full lost=%d recovered=%.1fs eio acked_after=%d exit=%d", f.lost, f.recovered.Seconds(), f.ackedAfter, f.exit)
-	if code != 0 || !f.full || !f.eio {
+	line := fmt.Sprintf("disk: lost=%d full recovered=%.1fs eio acked_after=%d exit=%d slow answered=%.1fs told=%.1fs",
+		f.lost, f.recovered.Seconds(), f.ackedAfter, f.exit, f.answer.Seconds(), f.alarm.Seconds())
+	if code != 0 || !f.full || !f.eio || !f.slow {
 		line = "disk: FAILED"
 		code = 1
 	}
@@ -180,13 +188,22 @@ func fillUp(path string) error {
 	}
 }
 
-// TestFailingDisk has each write and sync of the log fail with EIO, in a running
-// process. From then on nothing is accepted that is not handed on, and the
-// process ends by itself with an error.
+// TestFailingDisk has each write or sync of the log, or of the outbox, fail with
+// EIO, in a running process. From then on nothing is accepted that is not handed
+// on, and the process ends by itself with an error.
 func TestFailingDisk(t *testing.T) {
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Fatalf("%v: make disk injects I/O errors with strace; install it", err)
+	f := func(what, calls, stream string) {
+		t.Helper()
+		t.Run(what, func(t *testing.T) { failingDisk(t, calls, stream) })
 	}
+	f("sync of the log", "fsync,fdatasync", "WINNOW_LOG")
+	f("write of the log", "write,pwrite64,writev,pwritev", "WINNOW_LOG")
+	f("sync of the outbox", "fsync,fdatasync", "WINNOW_OUTBOX")
+	f("write of the outbox", "write,pwrite64,writev,pwritev", "WINNOW_OUTBOX")
+	figures.eio = !t.Failed()
+}
+
+func failingDisk(t *testing.T, calls, stream string) {
 	s := newSite(t, filepath.Join(t.TempDir(), "data"))
 	var before []string
 	for i := range 20 {
@@ -196,26 +213,7 @@ func TestFailingDisk(t *testing.T) {
 		}
 		before = append(before, name)
 	}
-	blocks, err := filepath.Glob(filepath.Join(s.store, "jetstream", "*", "streams", "WINNOW_LOG", "msgs", "*.blk"))
-	if err != nil || len(blocks) != 1 {
-		t.Fatalf("blocks of the log: %v %v", blocks, err)
-	}
-	trace := &programs.Output{}
-	strace := exec.Command("strace", "-f", "-p", fmt.Sprint(s.cmd.Process.Pid), "-P", blocks[0], "-e", "trace=pwrite64,fsync,fdatasync",
-		"-e", "inject=fsync,fdatasync:error=EIO")
-	strace.Stdout, strace.Stderr = trace, trace
-	if err := strace.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { strace.Process.Kill(); strace.Wait() })
-	programs.Eventually(s.t, patience, "strace has attached", func() error {
-		if out := trace.String(); strings.Contains(out, "attached") {
-			return nil
-		} else if strings.Contains(out, "not permitted") {
-			t.Fatalf("strace may not trace here: %s", out)
-		}
-		return errors.New(trace.String())
-	})
+	trace := s.inject(calls, calls+":error=EIO", stream)
 	failed := false
 	var handedOn []string
 	for i, ended := 0, false; !ended; i++ {
@@ -239,8 +237,7 @@ func TestFailingDisk(t *testing.T) {
 	if n := strings.Count(trace.String(), "(INJECTED)"); n < minInjections || !failed {
 		t.Fatalf("%d faults were injected, and a warning refused: %v; the run proves nothing\n%s", n, failed, trace.String())
 	}
-	figures.exit = s.cmd.ProcessState.ExitCode()
-	if figures.exit == 0 {
+	if figures.exit = s.cmd.ProcessState.ExitCode(); figures.exit == 0 {
 		t.Error("the process ended as if all were well")
 	}
 	if figures.ackedAfter > 0 {
@@ -252,7 +249,7 @@ func TestFailingDisk(t *testing.T) {
 	if !s.told("disk_failed") {
 		t.Error("nobody was told that the disk failed")
 	}
-	strace.Process.Kill()
+	s.heal()
 	s.start() // a supervisor would
 	programs.Eventually(s.t, patience, "every critical accepted before is paged", func() error {
 		if lost := s.unheard(before); len(lost) > 0 {
@@ -261,5 +258,104 @@ func TestFailingDisk(t *testing.T) {
 		return nil
 	})
 	t.Logf("handed on while the disk failed: %d", len(handedOn))
-	figures.eio = !t.Failed()
+}
+
+// TestSlowDisk has each sync of log and outbox take 5 s. Every sender has an
+// answer within 2 s all the same, what is accepted is paged, people and the
+// service outside hear of it, and when the disk is quick again all is as before.
+func TestSlowDisk(t *testing.T) {
+	s := newSite(t, filepath.Join(t.TempDir(), "data"))
+	for i := range 20 {
+		if code := s.post(fmt.Sprint("Before", i), "critical", ""); code != http.StatusOK {
+			t.Fatalf("before anything is wrong an alert is answered %d", code)
+		}
+	}
+	programs.Eventually(t, patience, "the heart beats", func() error {
+		if beats, _ := s.heart(); beats == 0 {
+			return errors.New("no beat")
+		}
+		return nil
+	})
+	trace := s.inject("fsync,fdatasync", fmt.Sprintf("fsync,fdatasync:delay_enter=%d", slowSync.Microseconds()), "WINNOW_LOG", "WINNOW_OUTBOX")
+	begun := time.Now()
+	var mu sync.Mutex
+	var accepted []string
+	var senders sync.WaitGroup
+	for k := range slowSenders {
+		senders.Go(func() {
+			for i := k; time.Since(begun) < slowFor; i += slowSenders {
+				name, severity := fmt.Sprint("Slow", i), "warning"
+				if i < 2*slowSenders {
+					name, severity = fmt.Sprint("During", i), "critical"
+				}
+				sent := time.Now()
+				code := s.post(name, severity, "")
+				took := time.Since(sent)
+				mu.Lock()
+				figures.answer = max(figures.answer, took)
+				if code == http.StatusOK && severity == "critical" {
+					accepted = append(accepted, name)
+				}
+				if code != http.StatusOK && code != http.StatusServiceUnavailable {
+					t.Errorf("answered %d", code)
+				}
+				mu.Unlock()
+				<-time.After(100 * time.Millisecond)
+			}
+		})
+	}
+	programs.Eventually(t, maxAlarm, "people hear that the log takes nothing, and the service outside that something is wrong", func() error {
+		if _, failed := s.heart(); !failed || !s.told("log_unavailable") {
+			return errors.New("not told")
+		}
+		return nil
+	})
+	figures.alarm = time.Since(begun)
+	senders.Wait()
+	if figures.answer > maxAnswer {
+		t.Errorf("an answer took %s, want %s at most", figures.answer, maxAnswer)
+	}
+	if n := strings.Count(trace.String(), "(DELAYED)"); n < minDelays {
+		t.Fatalf("%d syncs were slow: the run proves nothing\n%s", n, trace.String())
+	}
+	if len(accepted) == 0 {
+		t.Error("no critical was accepted on a slow disk")
+	}
+	s.heal()
+	for i := range criticals { // as senders do
+		name := fmt.Sprint("During", i)
+		programs.Eventually(t, patience, "the log takes alerts again", func() error {
+			if code := s.post(name, "critical", ""); code != http.StatusOK {
+				return fmt.Errorf("answered %d", code)
+			}
+			return nil
+		})
+		accepted = append(accepted, name)
+	}
+	programs.Eventually(t, patience, "every accepted critical is paged", func() error {
+		if lost := s.unheard(accepted); len(lost) > 0 {
+			return fmt.Errorf("%v are not", lost)
+		}
+		return nil
+	})
+	if p := s.pager.Phantoms(); len(p) > 0 {
+		t.Errorf("phantom incidents: %v", p)
+	}
+	metrics, err := s.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"winnow_ledger_balanced 1\n", "winnow_engine_log_faults_total 0\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %q", strings.TrimSpace(want))
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.done
+	if s.err != nil {
+		t.Errorf("asked to stop it ended with %v", s.err)
+	}
+	figures.slow = !t.Failed()
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,8 +42,12 @@ type site struct {
 	err  error
 	url  string
 
+	strace *exec.Cmd // of inject
+
 	mu     sync.Mutex
 	causes map[string]bool // of self-alerts that were told
+	beats  int             // that the service outside has heard
+	failed bool            // and whether it has heard that something is wrong
 }
 
 func newSite(t *testing.T, store string) *site {
@@ -56,14 +61,17 @@ func newSite(t *testing.T, store string) *site {
 	pager, self := httptest.NewServer(s.pager), httptest.NewServer(http.HandlerFunc(s.hear))
 	t.Cleanup(pager.Close)
 	t.Cleanup(self.Close)
+	outside := httptest.NewServer(http.HandlerFunc(s.beat))
+	t.Cleanup(outside.Close)
 	s.write(filepath.Join(dir, "self.url"), self.URL)
+	s.write(filepath.Join(dir, "heartbeat.url"), outside.URL+"/beat")
 	s.conf = filepath.Join(dir, "winnow.yml")
 	s.write(s.conf, fmt.Sprintf(`
 route: {receiver: oncall, group_by: [alertname], group_wait: 1s, group_interval: 1s}
 receivers:
   - name: oncall
     pagerduty_configs: [{routing_key: 0123456789abcdef0123456789abcdef, url: '%s/v2/enqueue'}]
-winnow: {self_alert: {webhook: {url_file: self.url}}}
+winnow: {self_alert: {webhook: {url_file: self.url}}, heartbeat: {urls: [{url_file: heartbeat.url}]}}
 `, pager.URL))
 	s.start()
 	return s
@@ -92,6 +100,67 @@ func (s *site) told(cause string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.causes[cause]
+}
+
+func (s *site) beat(_ http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.URL.Path == "/beat" {
+		s.beats++
+	} else {
+		s.failed = true
+	}
+}
+
+// heart says how many beats the service outside has heard, and whether it was
+// told that something is wrong.
+func (s *site) heart() (beats int, failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beats, s.failed
+}
+
+// inject has strace change what the system calls of the process do with the
+// blocks of streams, until heal. It returns what strace says.
+func (s *site) inject(calls, what string, streams ...string) *programs.Output {
+	s.t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		s.t.Fatalf("%v: make disk injects faults with strace; install it", err)
+	}
+	args := []string{"-f", "-p", fmt.Sprint(s.cmd.Process.Pid), "-e", "trace=" + calls, "-e", "inject=" + what}
+	for _, stream := range streams {
+		blocks, err := filepath.Glob(filepath.Join(s.store, "jetstream", "*", "streams", stream, "msgs", "*.blk"))
+		if err != nil || len(blocks) != 1 {
+			s.t.Fatalf("blocks of %s: %v %v", stream, blocks, err)
+		}
+		args = append(args, "-P", blocks[0])
+	}
+	trace := &programs.Output{}
+	s.strace = exec.Command("strace", args...)
+	s.strace.Stdout, s.strace.Stderr = trace, trace
+	if err := s.strace.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.heal)
+	programs.Eventually(s.t, patience, "strace has attached", func() error {
+		if out := trace.String(); strings.Contains(out, "attached") {
+			return nil
+		} else if strings.Contains(out, "not permitted") {
+			s.t.Fatalf("strace may not trace here: %s", out)
+		}
+		return errors.New(trace.String())
+	})
+	return trace
+}
+
+// heal ends what inject began. A call that strace delays is under way until its
+// time has come.
+func (s *site) heal() {
+	if s.strace != nil {
+		_ = s.strace.Process.Signal(os.Interrupt) // it lets go of the process in order
+		_ = s.strace.Wait()
+		s.strace = nil
+	}
 }
 
 func (s *site) start() {

@@ -15,6 +15,11 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{
+		name: "waits-for-a-late-log", breaks: "while the log stores nothing in time one sender at a time tries it",
+		edit: edit{"internal/stream/writer.go", `if at == 0 {`, `if at >= 0 {`},
+		pkg:  "internal/stream", tests: "TestSlowLogHoldsNobodyUp",
+	},
+	{
 		name: "frame-counter-reused", breaks: "each frame has a number of its own",
 		edit: edit{"internal/stream/writer.go", `w.counter++`, `w.counter += 0`},
 		pkg:  "internal/stream", tests: "TestConcurrentAppendsShareFrames TestReopenGoesOnWithTheNumbers",

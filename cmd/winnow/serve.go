@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type serveFlags struct {
 	storagePath   string
 	natsURL       string
 	natsCreds     string
+	natsOpen      bool
 	replicas      int
 	maxBytes      int64
 	maxAge        time.Duration
@@ -60,8 +62,9 @@ output. An existing alertmanager.yml is a complete configuration.`,
 	fs.Int64Var(&f.maxBytes, "storage.max-bytes", 16<<30, "largest size of the log; full, it takes no more until old messages have aged out")
 	fs.BoolVar(&f.keepReceivers, "storage.keep-receivers", true, "keep the settings of receivers, secrets included, in a file only its owner can read while incidents stand open by them")
 	fs.DurationVar(&f.maxAge, "storage.retention", 30*24*time.Hour, "how far back the log reaches")
-	fs.StringVar(&f.natsURL, "nats.url", "", "existing NATS cluster to keep the log on, as nats://a:4222,b:4222, instead of the embedded server")
+	fs.StringVar(&f.natsURL, "nats.url", "", "existing NATS cluster to keep the log on, as tls://a:4222,tls://b:4222, instead of the embedded server")
 	fs.StringVar(&f.natsCreds, "nats.creds", "", "credentials file for --nats.url")
+	fs.BoolVar(&f.natsOpen, "nats.allow-insecure", false, "reach --nats.url over the network without TLS or without credentials")
 	fs.IntVar(&f.replicas, "nats.replicas", 1, "replicas of the streams, with --nats.url")
 	fs.StringVar(&f.listen, "web.listen-address", "127.0.0.1:9099", "address to serve on")
 	fs.StringVar(&f.externalURL, "web.external-url", "", "where people find this server; pages link to it (default: the listen address)")
@@ -136,9 +139,30 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 	}
 	o.HTTP = []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(access.Dialer().DialContext)}
 	if f.natsURL != "" {
+		if err := f.checkNATS(); err != nil {
+			return node.Options{}, err
+		}
 		o.Stream = stream.Options{URL: f.natsURL, Credentials: f.natsCreds, Replicas: f.replicas, MaxBytes: f.maxBytes, MaxAge: f.maxAge}
 	}
 	return o, nil
+}
+
+// checkNATS keeps the log from crossing a network where others can read or write
+// it: whoever can write to it decides who is paged.
+func (f *serveFlags) checkNATS() error {
+	for server := range strings.SplitSeq(f.natsURL, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		switch {
+		case err != nil || u.Host == "":
+			return usageError{errors.New("--nats.url: want nats://host:port or tls://host:port, several with commas between")} // it may hold a password
+		case f.natsOpen || loopback(net.JoinHostPort(u.Hostname(), "0")):
+		case u.Scheme != "tls" && u.Scheme != "wss":
+			return usageError{fmt.Errorf("--nats.url: %s is reached without TLS: want tls://, or --nats.allow-insecure", u.Host)}
+		case f.natsCreds == "":
+			return usageError{fmt.Errorf("--nats.url: %s is reached without credentials: want --nats.creds, or --nats.allow-insecure", u.Host)}
+		}
+	}
+	return nil
 }
 
 func loadConfig(path string) (*config.Config, error) {

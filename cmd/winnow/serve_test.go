@@ -245,3 +245,24 @@ func TestClientToken(t *testing.T) {
 	f("", "401 Unauthorized")
 	f(filepath.Join(dir, "gone"), fmt.Sprintf("--server.token-file: open %s", filepath.Join(dir, "gone")))
 }
+
+// TestALogOnANetworkIsProtected: whoever can write to the log decides who is paged.
+func TestALogOnANetworkIsProtected(t *testing.T) {
+	f := func(url, creds string, open bool, want string) {
+		t.Helper()
+		err := (&serveFlags{natsURL: url, natsCreds: creds, natsOpen: open}).checkNATS()
+		if got := fmt.Sprint(err); !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+	f("nats://127.0.0.1:4222", "", false, "<nil>")
+	f("nats://localhost:4222,nats://[::1]:4223", "", false, "<nil>")
+	f("tls://a.example:4222, tls://b.example:4222", "winnow.creds", false, "<nil>")
+	f("nats://a.example:4222", "winnow.creds", false, "without TLS")
+	f("tls://a.example:4222,nats://10.0.0.7", "winnow.creds", false, "10.0.0.7 is reached without TLS")
+	f("tls://a.example:4222", "", false, "without credentials")
+	f("nats://winnow:hunter2@a.example:4222", "", false, "without TLS")
+	f("nats://winnow:hunter2@a.example:x", "", false, "want nats://")
+	f("a.example:4222", "", false, "want nats://")
+	f("nats://a.example:4222", "", true, "<nil>")
+}

@@ -404,27 +404,27 @@ func TestTLS(t *testing.T) {
 	tls11 := func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }
 	tls12 := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
 	am, other := pki.client(t, "am.example"), pki.client(t, "other.example")
-	f("an allowed name", am, nil, "200 h2")
-	f("again", am, nil, "200 h2 resumed")
+	f("an allowed name", am, nil, "200 http/1.1")
+	f("again", am, nil, "200 http/1.1 resumed")
 	f("another name", other, nil, "refused")
 	f("no certificate", nil, nil, "refused")
 	f("of another authority", newPKI(t).client(t, "am.example"), nil, "refused")
 	f("TLS 1.1", am, tls11, "refused")
 
 	config("client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: [other.example], min_version: TLS13")
-	f("written, not reloaded", am, nil, "200 h2 resumed")
+	f("written, not reloaded", am, nil, "200 http/1.1 resumed")
 	enforce()
 	f("a name that is no longer allowed, though the session could be resumed", am, nil, "refused")
-	f("the name that is", other, nil, "200 h2")
+	f("the name that is", other, nil, "200 http/1.1")
 	f("TLS 1.2 where 1.3 is wanted", pki.client(t, "other.example"), tls12, "refused")
 	config("client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem, client_allowed_sans: [am.example]")
 	enforce()
-	f("none given", nil, nil, "200 h2")
+	f("none given", nil, nil, "200 http/1.1")
 	f("given, and not allowed", pki.client(t, "other.example"), nil, "refused")
 	f("given, and not allowed, resumed", other, nil, "refused")
-	write(t, dir, "web.yml", pki.webConfig("", "http_server_config: {http2: false}"))
+	write(t, dir, "web.yml", pki.webConfig("", "http_server_config: {http2: true}"))
 	enforce()
-	f("HTTP/2 off", nil, nil, "200 http/1.1")
+	f("HTTP/2, which has to be asked for", nil, nil, "200 h2")
 }
 
 // serveTLS answers with the protocol that was agreed on.

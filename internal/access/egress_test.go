@@ -14,9 +14,16 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// leastRefused is how many ways to an address that is not connected to are tried.
+const leastRefused = 60
+
 func TestAddresses(t *testing.T) {
+	refused := 0
 	f := func(address string, want bool) {
 		t.Helper()
+		if !want {
+			refused++
+		}
 		err := refuseAddress(t.Context(), "tcp", address, nil)
 		if (err == nil) != want {
 			t.Errorf("%s: %v, want allowed %v", address, err, want)
@@ -91,6 +98,21 @@ func TestAddresses(t *testing.T) {
 	f("localhost:80", false) // was not resolved
 	f("169.254.169.254", false)
 	f("", false)
+
+	// More ways to the same places.
+	for _, address := range []string{
+		"169.254.169.253:53", "169.254.169.123:123", "169.254.170.23:80", "169.254.42.42:80", "169.254.1.1:80", "0.0.0.1:80", "0.255.255.255:80",
+		"192.0.0.1:80", "192.0.0.8:80", "192.0.0.170:80", "192.0.0.255:80", "233.252.0.1:80", "255.255.255.254:80",
+		"[::ffff:168.63.129.16]:80", "[::ffff:192.0.0.192]:80", "[::ffff:224.0.0.1]:80", "[::ffff:255.255.255.255]:80", "[::ffff:169.254.170.2]:80",
+		"[::100.100.100.200]:80", "[::168.63.129.16]:80", "[64:ff9b::100.100.100.200]:80", "[64:ff9b::168.63.129.16]:80", "[64:ff9b:1::a9fe:a9fe]:80",
+		"[64:ff9b::224.0.0.1]:80", "[2002:6464:64c8::1]:80", "[2002:c000:c0::1]:80", "[2002:e000:1::]:80", "[2002::]:80", "[2001::1]:80",
+		"[fe80:0:0:0:ffff::1]:80", "[ff05::1:3]:80", "[fd00:ec2::253]:80", "[fd20:ce::1]:80", "metadata.google.internal:80", "169.254.169.254.:80",
+	} {
+		f(address, false)
+	}
+	if refused < leastRefused {
+		t.Errorf("%d addresses are refused, want %d", refused, leastRefused)
+	}
 }
 
 // TestRedirects: the address that a provider names is looked at as well.
@@ -123,6 +145,12 @@ func TestRedirects(t *testing.T) {
 	f("http://169.254.169.254/latest/meta-data/", "169.254.169.254:80: refused: a link-local address")
 	f("http://[::ffff:169.254.169.254]/", "refused: a link-local address")
 	f("http://0.0.0.0/", "refused: no address of a host")
+	f("http://169.254.170.2/v2/credentials", "refused: a link-local address")
+	f("http://100.100.100.200/latest/meta-data/", "refused: an address")
+	f("http://[::ffff:a9fe:a9fe]/", "refused: a link-local address")
+	f("http://[64:ff9b::a9fe:a9fe]/", "refused: a link-local address")
+	f("//169.254.169.254/", "refused: a link-local address")
+	f("http://user:password@169.254.169.254/", "refused: a link-local address")
 	f("http://[fd00:ec2::254]/", "refused: an address at which a cloud answers with credentials")
 }
 
@@ -157,6 +185,9 @@ func TestRebinding(t *testing.T) {
 	}
 	f("127.0.0.1", "connected")
 	f("169.254.169.254", "169.254.169.254:"+port+": refused: a link-local address")
+	for _, answer := range []string{"0.0.0.0", "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1", "255.255.255.255", "169.254.170.2"} {
+		f(answer, ": refused: ")
+	}
 	f("127.0.0.1", "connected")
 }
 

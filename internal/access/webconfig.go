@@ -66,11 +66,12 @@ func readLimited(path string) ([]byte, error) {
 	return text, err
 }
 
-// webDefaults are exporter-toolkit's.
+// webDefaults are exporter-toolkit's, but for HTTP/2: no sender needs it, and a
+// connection of many streams is one of many requests for whoever has a grudge.
 func webDefaults() web.Config {
 	return web.Config{
 		TLSConfig:  web.TLSConfig{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, PreferServerCipherSuites: true},
-		HTTPConfig: web.HTTPConfig{HTTP2: true},
+		HTTPConfig: web.HTTPConfig{},
 	}
 }
 

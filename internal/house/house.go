@@ -47,6 +47,7 @@ var Checks = []Check{
 	{"size", Size},
 	{"names", Names},
 	{"unwanted", Unwanted},
+	{"secrets", Secrets},
 	{"paths", Paths},
 	{"links", Links},
 	{"commands", Commands},

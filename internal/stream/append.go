@@ -43,7 +43,7 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	if e.segment.Empty() {
 		return nil
 	}
-	_, err := s.write(ctx, e, onlyRepeats(b))
+	_, err := s.write(ctx, e, true, onlyRepeats(b))
 	return err
 }
 
@@ -68,10 +68,10 @@ func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint6
 			return 0, err
 		}
 	}
-	return s.write(ctx, e, false)
+	return s.write(ctx, e, false, false)
 }
 
-func (s *Stream) write(ctx context.Context, e *encoder, repeats bool) (uint64, error) {
+func (s *Stream) write(ctx context.Context, e *encoder, sender, repeats bool) (uint64, error) {
 	e.bytes = e.segment.Append(e.bytes[:0])
-	return s.writer.write(ctx, e.bytes, repeats)
+	return s.writer.write(ctx, e.bytes, sender, repeats)
 }

@@ -11,9 +11,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -49,6 +51,8 @@ type Options struct {
 	Space func(dir string) (free, size uint64, err error)
 
 	Logger *zap.Logger
+
+	line func(net.Conn) net.Conn // of tests: wraps the line to the embedded server
 }
 
 const (
@@ -56,8 +60,11 @@ const (
 	defaultMaxAge   = 30 * 24 * time.Hour
 	outboxShare     = 4 // the outbox may hold a quarter of what the log may
 
-	apiTimeout     = 10 * time.Second
-	publishTimeout = 2 * time.Second // a sender waits for it, and for a page after it
+	apiTimeout = 10 * time.Second
+
+	// publishTimeout bounds what a sender waits for the log, so that it has its
+	// answer within 2 s, with a page to a provider that is quick.
+	publishTimeout = 1500 * time.Millisecond
 )
 
 // Stream is an open log and outbox.
@@ -151,7 +158,7 @@ func (s *Stream) connect(ctx context.Context) (*link, error) {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
 	if s.broker != nil {
-		opts = append(opts, nats.InProcessServer(s.broker.server.Load()))
+		opts = append(opts, nats.InProcessServer(pipe{s.broker.server.Load(), o.line}))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
@@ -164,6 +171,21 @@ func (s *Stream) connect(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return l, s.streams(ctx, l)
+}
+
+// pipe is a line to a server that listens on no port.
+type pipe struct {
+	server *server.Server
+	wrap   func(net.Conn) net.Conn
+}
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (p pipe) InProcessConn() (net.Conn, error) {
+	conn, err := p.server.InProcessConn()
+	if err == nil && p.wrap != nil {
+		conn = p.wrap(conn)
+	}
+	return conn, err
 }
 
 func (s *Stream) asyncError(_ *nats.Conn, _ *nats.Subscription, err error) {

@@ -267,7 +267,7 @@ func TestAppendsBeyondTheLimitSendAgain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		begun := time.Now()
-		if _, err := w.write(ctx, nil, false); !errors.Is(err, ingest.ErrUnavailable) || time.Since(begun) != time.Minute {
+		if _, err := w.write(ctx, nil, false, false); !errors.Is(err, ingest.ErrUnavailable) || time.Since(begun) != time.Minute {
 			t.Errorf("after %s: %v", time.Since(begun), err)
 		}
 	})

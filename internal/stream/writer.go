@@ -43,6 +43,7 @@ type writer struct {
 	last    uint64 // sequence of the last frame in the log
 	doubt   bool   // whether counter and last are right: an answer was lost
 
+	late     latch
 	failures atomic.Uint64 // frames in a row that were not stored
 	stored   atomic.Uint64 // last, for others to read
 
@@ -67,7 +68,7 @@ type answer struct {
 }
 
 func newWriter(ctx context.Context, s *Stream, l *link) (*writer, error) {
-	w := &writer{s: s, link: l, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+	w := &writer{s: s, link: l, late: latch{begun: time.Now()}, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
 	if err := w.resync(ctx); err != nil {
 		return nil, err
 	}
@@ -96,13 +97,17 @@ func (w *writer) resync(ctx context.Context) error {
 	return nil
 }
 
-// write queues a segment and waits until it is durable.
-func (w *writer) write(ctx context.Context, segment []byte, repeats bool) (uint64, error) {
+// write queues a segment and waits until it is durable. A sender is not kept
+// waiting for a log that is late; the engine is.
+func (w *writer) write(ctx context.Context, segment []byte, sender, repeats bool) (uint64, error) {
 	r := request{segment, repeats, make(chan answer, 1)}
 	select {
 	case <-w.quit:
-		return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+		return 0, errStopping
 	default:
+	}
+	if sender && !w.late.pass() {
+		return 0, fmt.Errorf("log: the last frame was not stored in time, and none since: %w", ingest.ErrUnavailable)
 	}
 	select {
 	case w.waiting <- r:
@@ -112,7 +117,7 @@ func (w *writer) write(ctx context.Context, segment []byte, repeats bool) (uint6
 		case <-ctx.Done():
 			return 0, fmt.Errorf("log: %d appends wait already: %w", maxWaiting, ingest.ErrUnavailable)
 		case <-w.quit:
-			return 0, fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+			return 0, errStopping
 		}
 	}
 	// The segment is the writer's until it answers, also past the deadline: its
@@ -123,23 +128,42 @@ func (w *writer) write(ctx context.Context, segment []byte, repeats bool) (uint6
 
 func (w *writer) run() {
 	var held *request
-	for {
-		var first request
-		if held != nil {
-			first, held = *held, nil
-		} else {
-			select {
-			case first = <-w.waiting:
-			case <-w.quit:
-				w.refuse()
-				return
+	for begun := time.Now(); ; {
+		first, came, ok := w.next(held, begun)
+		if !ok {
+			return
+		}
+		begun = time.Now()
+		held = w.fill(first)
+		if err := w.publish(came.Add(publishTimeout)); errors.Is(err, context.DeadlineExceeded) {
+			if w.refuse(err); held != nil {
+				held.answer <- answer{err: err}
+				held = nil
 			}
 		}
-		held = w.fill(first)
-		w.publish()
 		if w.repeats > 0 {
 			w.company.note(w.repeats + len(w.waiting))
 		}
+	}
+}
+
+// next is what the next frame begins with, and when that may have come at the
+// earliest; before is when the frame before began.
+func (w *writer) next(held *request, before time.Time) (first request, came time.Time, ok bool) {
+	if held != nil {
+		return *held, before, true
+	}
+	select {
+	case first = <-w.waiting: // it came while the frame before was under way
+		return first, before, true
+	default:
+	}
+	select {
+	case first = <-w.waiting:
+		return first, time.Now(), true
+	case <-w.quit:
+		w.refuse(errStopping)
+		return first, before, false
 	}
 }
 
@@ -203,11 +227,45 @@ func (c *company) note(n int) {
 // for more than those.
 func (c *company) least() int { return slices.Min(c.counts[:]) }
 
+// latch lets the appends of senders through, but for those that come while the
+// log is known to store nothing in time: of those it lets one at a time find out
+// whether that is over, and the others are told at once. They would wait in vain
+// for as long as may be waited, one frame after the other.
+type latch struct {
+	begun time.Time
+	again atomic.Int64 // nanoseconds since begun at which one may try; 0 for all
+}
+
+// tryEvery is the pause between a frame that was not stored in time and the next.
+const tryEvery = 250 * time.Millisecond
+
+func (l *latch) pass() bool {
+	at := l.again.Load()
+	if at == 0 {
+		return true
+	}
+	now := time.Since(l.begun)
+	// Whoever tries and never comes to a frame keeps nobody from trying for long.
+	return now >= time.Duration(at) && l.again.CompareAndSwap(at, int64(now+publishTimeout+tryEvery))
+}
+
+// note says how a frame fared.
+func (l *latch) note(err error) {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		l.again.Store(0)
+		return
+	}
+	l.again.Store(int64(time.Since(l.begun) + tryEvery))
+}
+
 // publish writes the frame and answers for it.
-func (w *writer) publish() {
+func (w *writer) publish(until time.Time) error {
 	var a answer
+	defer func() { w.late.note(a.err); w.answer(a) }()
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
 	for try := 0; ; try++ {
-		if a.seq, a.err = w.store(); a.err == nil {
+		if a.seq, a.err = w.store(ctx); a.err == nil {
 			w.failures.Store(0)
 			break
 		}
@@ -221,15 +279,13 @@ func (w *writer) publish() {
 			break
 		}
 	}
-	w.answer(a)
+	return a.err
 }
 
 // store makes one attempt. The log takes a frame only behind the one that we
 // know to be its last, so that no number is used twice and none is left out,
 // also when it was not known for a while what became of a frame.
-func (w *writer) store() (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
-	defer cancel()
+func (w *writer) store(ctx context.Context) (uint64, error) {
 	l, err := w.s.taking()
 	if err != nil {
 		return 0, err
@@ -263,12 +319,14 @@ func (w *writer) answer(a answer) {
 	}
 }
 
-// refuse answers what is still waiting when the writer stops.
-func (w *writer) refuse() {
+var errStopping = fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)
+
+// refuse answers what is waiting.
+func (w *writer) refuse(err error) {
 	for {
 		select {
 		case r := <-w.waiting:
-			r.answer <- answer{err: fmt.Errorf("log: stopping: %w", ingest.ErrUnavailable)}
+			r.answer <- answer{err: err}
 		default:
 			return
 		}
@@ -278,5 +336,5 @@ func (w *writer) refuse() {
 func (w *writer) close() {
 	close(w.quit)
 	w.done.Wait()
-	w.refuse()
+	w.refuse(errStopping)
 }

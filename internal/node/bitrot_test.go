@@ -282,13 +282,17 @@ func (s *site) readAtStart(m *moment) string {
 		h.Write(msg.Data)
 		count++
 	}
+	_, _, newest, err := s.node.stream.LastCommit(s.t.Context()) // its error is found below
+	if newest == 0 {
+		return fmt.Sprintf("%d messages, %x, outbox: %v", count, h.Sum64(), err)
+	}
 	out, err := s.node.stream.ReadOutbox(s.t.Context(), 1)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer out.Close()
 	var last stream.Message
-	for {
+	for last.Seq < newest {
 		msg, err := out.Next()
 		if err != nil {
 			s.t.Fatal(err)

@@ -54,7 +54,7 @@ func play(l *Ledger, story string) *Ledger {
 			fold(l, correlate.Row{At: at(t), Action: correlate.PagedRaw, Fingerprint: fp, Cause: "oncall"})
 		case kinds[word] != 0:
 			var names []correlate.Member
-			for _, s := range strings.Split(tail, ",") {
+			for s := range strings.SplitSeq(tail, ",") {
 				names = append(names, correlate.Member{Fingerprint: alert.Fingerprint(number(strings.TrimSuffix(s, "~"))), New: !strings.HasSuffix(s, "~")})
 			}
 			notifies(l, uint32(n), kinds[word], names)

@@ -135,6 +135,7 @@ func TestBounds(t *testing.T) {
 		}
 		d.Set(Receivers{"oncall": {d.sink("a[0]", nil)}})
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		accepted := 0
 		for _, r := range d.receipts {
 			if r.Outcome == correlate.Accepted {

@@ -241,13 +241,16 @@ var outcomeNames = [...]string{"", "accepted", "failed", "superseded", "skipped"
 
 func (o Outcome) String() string { return outcomeNames[min(int(o), len(outcomeNames)-1)] }
 
+// Nobody is what a receipt names where its receiver has no integration to ask.
+const Nobody = "-"
+
 // Receipt is what a sink reports for one integration. It enters the log.
 type Receipt struct {
 	Incident    uint64
 	Revision    uint32
 	Kind        Kind // Page for an update that went out in the place of one
 	Receiver    string
-	Integration string // type[index], as "pagerduty[0]"
+	Integration string // type[index], as "pagerduty[0]", or Nobody
 	Outcome     Outcome
 	Last        bool // no receipt of this notification comes after this one
 	Attempts    uint32

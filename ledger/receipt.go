@@ -69,7 +69,7 @@ func (l *Ledger) receiptTime(at alert.Time) alert.Time {
 // receiptCause puts into words what a Row has no field for.
 func receiptCause(r *correlate.Receipt) string {
 	cause := outcomeWords(r) + " " + r.Receiver
-	if r.Integration != "" && r.Integration != nobody {
+	if r.Integration != "" && r.Integration != correlate.Nobody {
 		cause += "/" + r.Integration
 	}
 	if r.Page != 0 {
@@ -81,9 +81,6 @@ func receiptCause(r *correlate.Receipt) string {
 	return cause
 }
 
-// nobody is what a receipt names where a receiver has no integration to ask.
-const nobody = "-"
-
 func outcomeWords(r *correlate.Receipt) string {
 	switch r.Outcome {
 	case correlate.Accepted:
@@ -93,7 +90,7 @@ func outcomeWords(r *correlate.Receipt) string {
 	case correlate.Superseded:
 		return "superseded by a newer one at"
 	case correlate.Skipped:
-		if r.Integration == nobody {
+		if r.Integration == correlate.Nobody {
 			return "had nobody to go to at"
 		}
 		return "not needed by" // which wants no resolves, or was told nothing that could be over

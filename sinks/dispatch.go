@@ -192,12 +192,12 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 		}
 	}
 	addressed = append(addressed, d.gone(n)...)
-	nobody := "-"
+	instead := correlate.Nobody
 	if len(answered) > 0 {
 		addressed = slices.DeleteFunc(addressed, func(t *target) bool {
 			has := slices.Contains(answered, Answer{t.id.receiver, t.id.integration, t.goesBy(n.Incident)})
 			if has {
-				nobody = t.id.integration
+				instead = t.id.integration
 			}
 			return has
 		})
@@ -205,12 +205,13 @@ func (d *Dispatcher) deliver(n *correlate.Notification, c enrich.Context, again 
 	left := &countdown{left: len(addressed)}
 	if len(addressed) == 0 {
 		left.left = 1
-		d.receipts.add(left, receiptOf(n, nobody, correlate.Skipped), func() {})
+		d.receipts.add(left, receiptOf(n, instead, correlate.Skipped), func() {})
 		return
 	}
+	elsewhere := d.opts.Elsewhere != nil && d.opts.Elsewhere(n)
 	for _, t := range addressed {
 		it := newItem(t.wantsEnds(), n, c, again)
-		it.receipt, it.elsewhere = left, d.opts.Elsewhere != nil && d.opts.Elsewhere(n)
+		it.receipt, it.elsewhere = left, elsewhere
 		t.push(it)
 	}
 }

@@ -131,7 +131,7 @@ func (n *Node) receipt(r correlate.Receipt, noted func()) {
 	if falls { // not from here: the sinks themselves wait for this call
 		go v.pass(sent.Delivery, fallback(sent.Notification, to), enrich.Context{Notes: []string{"receiver " + r.Receiver + " refuses it; sent to the fallback"}})
 	}
-	if r.Outcome == correlate.Skipped && r.Integration == "-" && r.Kind == correlate.Resolve {
+	if r.Outcome == correlate.Skipped && r.Integration == correlate.Nobody && r.Kind == correlate.Resolve {
 		n.alarm.Raise(selfalert.SinkFailed, "receiver "+r.Receiver+" has nobody behind it any more: close "+correlate.IncidentName(r.Incident)+" there by hand")
 	}
 	if mended {

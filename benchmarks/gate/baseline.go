@@ -75,7 +75,7 @@ func writeBaseline(path string, b *baseline) error {
 // judge lists what is not as recorded. Fewer allocations and smaller sizes
 // are not either: unrecorded, they could be lost again unseen. CPU time that is
 // lower is no fault: machines differ by more than code does.
-func (b *baseline) judge(m *figures, cpu bool) []string {
+func (b *baseline) judge(m *figures) []string {
 	var out []string
 	each(m.Allocations, b.Allocations, "allocations", &out, func(name string, got, want float64) {
 		if got != want {
@@ -87,9 +87,6 @@ func (b *baseline) judge(m *figures, cpu bool) []string {
 			out = append(out, fmt.Sprintf("%s: %.4g, recorded are %.4g (%+.1f %%, within %.0f %%)", name, got, want, 100*(got/want-1), 100*sizesWithin))
 		}
 	})
-	if !cpu {
-		return out
-	}
 	within := cpuWithin
 	if b.Go != runtime.Version() || b.Processor != processor() {
 		within = elsewhereWithin
@@ -147,7 +144,7 @@ func (m *figures) sees(op stage.Op) error {
 		return err
 	}
 	honest := &baseline{Go: runtime.Version(), Processor: processor(), Allocations: map[string]float64{op.Name: m.Allocations[op.Name]}, CPU: map[string]float64{op.Name: m.CPU[op.Name]}}
-	if got := honest.judge(p, true); len(got) != 2 {
+	if got := honest.judge(p); len(got) != 2 {
 		return fmt.Errorf("the gate is blind: of a planted slow-down and a planted allocation in %s it saw %q", op.Name, got)
 	}
 	return nil

@@ -47,7 +47,7 @@ func TestPlantedSlowDown(t *testing.T) {
 	base := m.measure(t, m.op("x", time.Millisecond)).baseline("the test")
 	f := func(op stage.Op, want string) {
 		t.Helper()
-		if got := strings.Join(base.judge(m.measure(t, op), true), "; "); !strings.HasPrefix(got, want) || want == "" && got != "" {
+		if got := strings.Join(base.judge(m.measure(t, op)), "; "); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -69,7 +69,7 @@ func TestNoisyNeighbour(t *testing.T) {
 		takes[30+i] = 4 * time.Millisecond
 	}
 	got := m.measure(t, m.op("x", takes...))
-	if short := base.judge(got, true); len(short) != 0 {
+	if short := base.judge(got); len(short) != 0 {
 		t.Errorf("noise is taken for a slow-down: %q", short)
 	}
 	if noise := m.used - 2*quiet; noise < 40*time.Millisecond {
@@ -101,10 +101,10 @@ func TestOtherProcessor(t *testing.T) {
 		b := m.baseline("the test")
 		change(b)
 		m.CPU["x"] = 1.9
-		if short := b.judge(m, true); len(short) != 0 {
+		if short := b.judge(m); len(short) != 0 {
 			t.Errorf("elsewhere: %q", short)
 		}
-		if m.CPU["x"] = 2.1; len(b.judge(m, true)) != 1 {
+		if m.CPU["x"] = 2.1; len(b.judge(m)) != 1 {
 			t.Error("more than twice as slow passes elsewhere")
 		}
 	}
@@ -131,7 +131,7 @@ func TestPlantedAllocation(t *testing.T) {
 	base := measure(op(3)).baseline("the test")
 	f := func(m *figures, want string) {
 		t.Helper()
-		if got := strings.Join(base.judge(m, true), "; "); got != want {
+		if got := strings.Join(base.judge(m), "; "); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -147,7 +147,7 @@ func TestSizes(t *testing.T) {
 		t.Helper()
 		m := newFigures()
 		m.Sizes[perRepeat] = got
-		if short := strings.Join(base.judge(m, true), "; "); short != want {
+		if short := strings.Join(base.judge(m), "; "); short != want {
 			t.Errorf("got %q, want %q", short, want)
 		}
 	}
@@ -156,7 +156,7 @@ func TestSizes(t *testing.T) {
 	f(49.1, "")
 	f(52, "log-B/repeat: 52, recorded are 50 (+4.0 %, within 2 %)")
 	f(40, "log-B/repeat: 40, recorded are 50 (-20.0 %, within 2 %)")
-	if got := base.judge(newFigures(), true); len(got) != 1 || !strings.Contains(got[0], "nothing measures them") {
+	if got := base.judge(newFigures()); len(got) != 1 || !strings.Contains(got[0], "nothing measures them") {
 		t.Errorf("what is recorded and not measured passes: %q", got)
 	}
 }

@@ -28,7 +28,6 @@ import (
 func main() {
 	update := flag.Bool("update", false, "write what is measured as the baseline, with -why")
 	why := flag.String("why", "", "the reason for another baseline")
-	judgeCPU := flag.Bool("cpu", true, "judge CPU time too")
 	part := flag.Bool("part", false, "only measure CPU time, once, and print it as JSON: what the gate runs several times")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -37,7 +36,7 @@ func main() {
 	if *part {
 		err = printCPU(os.Stdout)
 	} else {
-		err = run(ctx, *update, *judgeCPU, *why)
+		err = run(ctx, *update, *why)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gate:", err)
@@ -45,7 +44,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, update, judgeCPU bool, why string) error {
+func run(ctx context.Context, update bool, why string) error {
 	root, err := programs.Root(ctx)
 	if err != nil {
 		return err
@@ -73,7 +72,7 @@ func run(ctx context.Context, update, judgeCPU bool, why string) error {
 		}
 		m.least(before)
 		before = m.CPU
-		if short = base.judge(m, judgeCPU); len(short) == 0 || try == tries {
+		if short = base.judge(m); len(short) == 0 || try == tries {
 			m.print(os.Stdout, base)
 			break
 		}

@@ -11,6 +11,14 @@ import (
 	"github.com/winnowhq/winnow/enrich"
 )
 
+// wantCount holds how many attempts were made.
+func wantCount(d *desk, want int) {
+	d.t.Helper()
+	if sent, _ := d.count(); sent != want {
+		d.t.Errorf("%d sent, want %d", sent, want)
+	}
+}
+
 // TestOneMessageIsInDoubt: how many messages a crash can make come again at a
 // provider that shows it.
 func TestOneMessageIsInDoubt(t *testing.T) {
@@ -21,11 +29,17 @@ func TestOneMessageIsInDoubt(t *testing.T) {
 		}
 		synctest.Wait()
 	}
-	bubble(t, "the next is sent when the receipt of the one before is safe", func(t *testing.T) {
+	// slow has been given those, for a provider without keys; its receipts are noted
+	// when the test says so.
+	slow := func(t *testing.T) *desk {
 		d := newDesk(t)
 		d.slow = true
 		d.Set(Receivers{"oncall": {d.sink("slack[0]", nil)}})
 		three(d)
+		return d
+	}
+	bubble(t, "the next is sent when the receipt of the one before is safe", func(t *testing.T) {
+		d := slow(t)
 		for want := 1; want <= 3; want++ {
 			if sent, _ := d.count(); sent != want || len(d.unnoted) != want {
 				t.Fatalf("%d sent with %d receipts, want %d", sent, len(d.unnoted), want)
@@ -38,20 +52,13 @@ func TestOneMessageIsInDoubt(t *testing.T) {
 		}
 	})
 	bubble(t, "nobody waits longer than half a second", func(t *testing.T) {
-		d := newDesk(t)
-		d.slow = true
-		d.Set(Receivers{"oncall": {d.sink("slack[0]", nil)}})
-		three(d)
+		d := slow(t)
 		time.Sleep(doubtPatience - 1)
 		synctest.Wait()
-		if sent, _ := d.count(); sent != 1 {
-			t.Errorf("%d sent", sent)
-		}
+		wantCount(d, 1)
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if sent, _ := d.count(); sent != 3 {
-			t.Errorf("%d sent", sent)
-		}
+		wantCount(d, 3)
 	})
 	bubble(t, "a provider that hangs makes nobody wait longer either", func(t *testing.T) {
 		d := newDesk(t)
@@ -59,15 +66,10 @@ func TestOneMessageIsInDoubt(t *testing.T) {
 		three(d)
 		time.Sleep(doubtPatience)
 		synctest.Wait()
-		if sent, _ := d.count(); sent != 3 {
-			t.Errorf("%d sent", sent)
-		}
+		wantCount(d, 3)
 	})
 	bubble(t, "what is new about a group starts no new wait", func(t *testing.T) {
-		d := newDesk(t)
-		d.slow = true
-		d.Set(Receivers{"oncall": {d.sink("slack[0]", nil)}})
-		three(d)
+		d := slow(t)
 		time.Sleep(doubtPatience - 1)
 		for i := range uint64(3) {
 			d.Deliver(note(correlate.Page, i+1, 2, group(fmt.Sprint("g", i))), enrich.Context{})
@@ -83,9 +85,7 @@ func TestOneMessageIsInDoubt(t *testing.T) {
 		d := newDesk(t)
 		d.Set(Receivers{"oncall": {d.sink("slack[0]", refuse)}})
 		three(d)
-		if sent, _ := d.count(); sent != 3 {
-			t.Errorf("%d tried", sent)
-		}
+		wantCount(d, 3)
 	})
 	bubble(t, "who has waited long makes way for a worse one", func(t *testing.T) {
 		d := newDesk(t, func(o *Options) { o.Concurrency = 1 })
@@ -113,8 +113,6 @@ func TestOneMessageIsInDoubt(t *testing.T) {
 		keyed.keyed = true
 		d.Set(Receivers{"oncall": {keyed}})
 		three(d)
-		if sent, _ := d.count(); sent != 3 {
-			t.Errorf("%d sent", sent)
-		}
+		wantCount(d, 3)
 	})
 }

@@ -152,22 +152,7 @@ func TestFullDisk(t *testing.T) {
 		figures.lost = 0
 		return nil
 	})
-	metrics, err := s.get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"winnow_storage_restarts_total 1\n", "winnow_ledger_balanced 1\n", "winnow_engine_log_faults_total 0\n"} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("the metrics lack %q", strings.TrimSpace(want))
-		}
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-s.done
-	if s.err != nil {
-		t.Errorf("asked to stop it ended with %v", s.err)
-	}
+	s.endsWell("winnow_storage_restarts_total 1\n")
 	figures.full = !t.Failed()
 }
 
@@ -341,21 +326,6 @@ func TestSlowDisk(t *testing.T) {
 	if p := s.pager.Phantoms(); len(p) > 0 {
 		t.Errorf("phantom incidents: %v", p)
 	}
-	metrics, err := s.get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"winnow_ledger_balanced 1\n", "winnow_engine_log_faults_total 0\n"} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("the metrics lack %q", strings.TrimSpace(want))
-		}
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-s.done
-	if s.err != nil {
-		t.Errorf("asked to stop it ended with %v", s.err)
-	}
+	s.endsWell()
 	figures.slow = !t.Failed()
 }

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -190,6 +191,28 @@ func (s *site) start() {
 		_, err := s.get("/-/ready")
 		return err
 	})
+}
+
+// endsWell holds that the books balance and the log is sound, with what else the
+// metrics must say, and stops the program in order.
+func (s *site) endsWell(metrics ...string) {
+	s.t.Helper()
+	said, err := s.get("/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, want := range append(metrics, "winnow_ledger_balanced 1\n", "winnow_engine_log_faults_total 0\n") {
+		if !strings.Contains(said, want) {
+			s.t.Errorf("the metrics lack %q", strings.TrimSpace(want))
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.done
+	if s.err != nil {
+		s.t.Errorf("asked to stop it ended with %v", s.err)
+	}
 }
 
 func (s *site) get(path string) (string, error) {

@@ -32,6 +32,11 @@ var ofTheWriter = []mutant{
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
 	{
+		name: "invalid-bytes-are-all-alike", breaks: "labels that differ in bytes that are not UTF-8 stay two alerts",
+		edit: edit{"ingest/scan_string.go", `r = byteRunes + rune(b[0])`, `r = utf8.RuneError`},
+		pkg:  "ingest", tests: "TestAlertsThatDifferInInvalidBytesAreTwo TestWhatIsNoTextStaysApart",
+	},
+	{
 		name: "replay-forgotten-by-a-restart", breaks: "a signed request is admitted once, also over a restart",
 		edit: edit{"ingest/signature.go", `return a.replays.keep(a.mark, now)`, `return nil`},
 		pkg:  "ingest", tests: "TestReplaysOutliveARestart",

@@ -32,6 +32,11 @@ var ofTheWriter = []mutant{
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
 	{
+		name: "slow-body-has-until-its-deadline", breaks: "a body comes with 1 KiB a second",
+		edit: edit{"ingest/pace.go", `p.until = p.start.Add(bodyGrace)`, `p.until = p.deadline`},
+		pkg:  "ingest", tests: "TestSlowBodyIsCutOff",
+	},
+	{
 		name: "invalid-bytes-are-all-alike", breaks: "labels that differ in bytes that are not UTF-8 stay two alerts",
 		edit: edit{"ingest/scan_string.go", `r = byteRunes + rune(b[0])`, `r = utf8.RuneError`},
 		pkg:  "ingest", tests: "TestAlertsThatDifferInInvalidBytesAreTwo TestWhatIsNoTextStaysApart",

@@ -32,6 +32,11 @@ var ofTheWriter = []mutant{
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
 	{
+		name: "expression-without-a-limit", breaks: "a file whose expressions may hold up all alerts is refused",
+		edit: edit{"internal/config/policy.go", `err = t.Check()`, `err = nil`},
+		pkg:  "internal/config", tests: "TestExpressionsThatTakeTooLong",
+	},
+	{
 		name: "slow-body-has-until-its-deadline", breaks: "a body comes with 1 KiB a second",
 		edit: edit{"ingest/pace.go", `p.until = p.start.Add(bodyGrace)`, `p.until = p.deadline`},
 		pkg:  "ingest", tests: "TestSlowBodyIsCutOff",

@@ -50,6 +50,9 @@ type Options struct {
 	// is, in bytes. Nil asks the system.
 	Space func(dir string) (free, size uint64, err error)
 
+	// Clock is the machine's own where it is nil.
+	Clock Clock
+
 	Logger *zap.Logger
 
 	line func(net.Conn) net.Conn // of tests: wraps the line to the embedded server
@@ -107,6 +110,9 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	}
 	if o.Space == nil {
 		o.Space = space
+	}
+	if o.Clock == nil {
+		o.Clock = machineClock()
 	}
 	s := &Stream{opts: o, log: o.Logger, changed: make(chan struct{}), readers: map[*Reader]struct{}{}, store: store{wake: make(chan struct{}, 1), broke: make(chan struct{})}}
 	if err := s.open(ctx); err != nil {

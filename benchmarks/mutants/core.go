@@ -62,6 +62,11 @@ var ofTheCore = []mutant{
 		pkg:  "correlate", tests: "TestClockSteps",
 	},
 	{
+		name: "flapping-waits-anew", breaks: "what flaps in step with group_wait is paged",
+		edit: edit{"correlate/group.go", `return c.waited != 0 && now.Sub`, `return c.waited > now && now.Sub`},
+		pkg:  "correlate", tests: "TestFlappingAlertIsToldWithinBounds",
+	},
+	{
 		name: "mute-interval-inverted", breaks: "a mute interval mutes inside it, and pages outside it",
 		edit: edit{"correlate/compile.go", "if c.contains(name, now) {\n\t\t\treturn name, true", "if !c.contains(name, now) {\n\t\t\treturn name, true"},
 		pkg:  "correlate", tests: "TestIntervals",

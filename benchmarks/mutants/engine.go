@@ -26,8 +26,33 @@ var ofTheLog = []mutant{
 	},
 	{
 		name: "frame-counter-reused-after-a-restart", breaks: "the numbers of frames go on over a restart",
-		edit: edit{"internal/stream/writer.go", `w.counter, w.last = counter+1, msg.Sequence`, `w.counter, w.last = counter, msg.Sequence`},
+		edit: edit{"internal/stream/writer.go", `w.counter, w.last, w.before = h.Counter+1,`, `w.counter, w.last, w.before = h.Counter,`},
 		pkg:  "internal/stream", tests: "TestReopenGoesOnWithTheNumbers",
+	},
+	{
+		name: "step-of-the-clock-untold", breaks: "the log says by how much the clock was set",
+		edit: edit{"internal/stream/writer.go", `h.At, h.Step = w.clock.stamp(`, `h.At, _ = w.clock.stamp(`},
+		pkg:  "internal/stream", tests: "TestStepsOfTheClockAreTold",
+	},
+	{
+		name: "step-of-the-clock-told-twice", breaks: "the log says once by how much the clock was set",
+		edit: edit{"internal/stream/writer.go", "answer was lost\n\t\tw.clock.stored(h.Step)", "answer was lost\n\t\tw.clock.stored(0)"},
+		pkg:  "internal/stream", tests: "TestStepsOfTheClockAreTold",
+	},
+	{
+		name: "chain-not-looked-at", breaks: "a frame that was exchanged for another is named",
+		edit: edit{"internal/engine/shard.go", `h.Previous != 0 && h.Previous != behind`, `h.Previous != h.Previous`},
+		pkg:  "internal/engine", tests: "TestAnExchangedFrameIsNamed",
+	},
+	{
+		name: "timer-of-the-wall-clock", breaks: "a page comes when it is due, whatever the clock is set to",
+		edit: edit{"internal/engine/run.go", `at.Sub(e.opts.Stream.Now(e.owner.shard.seq))`, `time.Until(at.Std())`},
+		pkg:  "internal/node", tests: "TestClockOfTheMachineIsSet",
+	},
+	{
+		name: "books-keep-the-old-clock", breaks: "the books judge by the time that passes",
+		edit: edit{"ledger/clock.go", "moved(&l.until)", "l.saw(l.until.Add(by))"},
+		pkg:  "ledger", tests: "TestClockSteps TestTheBooksAlwaysBalance",
 	},
 	{
 		name: "log-fence-dropped", breaks: "a frame is stored behind the one that it was made for",
@@ -159,8 +184,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "time-of-the-wall-clock", breaks: "the same log gives the same decisions, today or in a year",
-		edit: edit{"internal/engine/shard.go", `max(s.now, m.At), m.Seq`, `alert.TimeOf(time.Now()), m.Seq`},
-		also: []edit{{"internal/engine/shard.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"}},
+		edit: edit{"internal/engine/shard.go", `s.now = max(s.now, h.At); h.At == 0`, `s.now = alert.TimeOf(time.Now()); h.At == 0`},
 		pkg:  "internal/engine", tests: "TestSnapshotGoesOnAsBefore TestReplayKnowsNothingOfThePresentPolicy",
 	},
 	{
@@ -200,7 +224,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "gap-in-frame-counters-unnamed", breaks: "a frame that is missing is named",
-		edit: edit{"internal/engine/shard.go", `counter != s.counter+1:`, `counter < s.counter:`},
+		edit: edit{"internal/engine/shard.go", `h.Counter != s.counter+1:`, `h.Counter < s.counter:`},
 		pkg:  "internal/engine", tests: "TestMissingFrameIsNamed",
 	},
 }

@@ -81,7 +81,7 @@ type Options struct {
 
 // A Desk is what watches that pages go out in time. Its methods return at once.
 type Desk interface {
-	Pending(f alert.Fingerprint, until alert.Time)
+	Pending(f alert.Fingerprint, until time.Time) // on the monotonic clock
 	Settled(f alert.Fingerprint)
 	Applied(seq uint64)
 	Alias(group, key string)

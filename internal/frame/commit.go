@@ -31,18 +31,18 @@ func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return seal(dst, 'C', counter, raw), nil
+	return seal(dst, 'C', commitVersion, Header{Counter: counter}, raw), nil
 }
 
 // DecodeCommit reads what AppendCommit wrote.
 func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
-	counter, raw, err := open(nil, msg, 'C')
+	h, raw, err := open(nil, msg, 'C', commitVersion)
 	if err != nil {
 		return 0, nil, err
 	}
 	c = &Commit{}
 	if err := json.Unmarshal(raw, c); err != nil {
-		return counter, nil, corrupt("commit: %v", err)
+		return h.Counter, nil, corrupt("commit: %v", err)
 	}
-	return counter, c, nil
+	return h.Counter, c, nil
 }

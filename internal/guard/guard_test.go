@@ -127,7 +127,7 @@ func TestPagesWhatNobodyDecidedAbout(t *testing.T) {
 func TestIsQuietAboutWhatIsDecided(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
 		f := p.fire("critical", "a", alert.Firing)
-		p.desk.Pending(f, alert.TimeOf(time.Now().Add(5*time.Minute)))
+		p.desk.Pending(f, time.Now().Add(5*time.Minute))
 		p.desk.Applied(p.seq)
 		time.Sleep(5 * time.Minute)
 		p.want("while it is pending", "")
@@ -145,7 +145,7 @@ func TestIsQuietAboutWhatIsDecided(t *testing.T) {
 func TestPagesWhatIsPendingForTooLong(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
 		f := p.fire("critical", "a", alert.Firing)
-		p.desk.Pending(f, alert.TimeOf(time.Now().Add(30*time.Second)))
+		p.desk.Pending(f, time.Now().Add(30*time.Second))
 		p.desk.Applied(p.seq)
 		time.Sleep(30*time.Second + grace + 2*time.Second)
 		p.want("past its time", keyA+" a")

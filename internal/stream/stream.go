@@ -52,6 +52,9 @@ type Options struct {
 	// is, in bytes. Nil asks the system.
 	Space func(dir string) (free, size uint64, err error)
 
+	// Clock is the machine's own where it is nil.
+	Clock Clock
+
 	Logger *zap.Logger
 
 	// Beside, for tests, is a Stream with an embedded server: that is reached as a
@@ -119,6 +122,9 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	}
 	if o.Space == nil {
 		o.Space = space
+	}
+	if o.Clock == nil {
+		o.Clock = machineClock()
 	}
 	s := &Stream{opts: o, log: o.Logger, changed: make(chan struct{}), readers: map[*Reader]struct{}{}, store: store{wake: make(chan struct{}, 1), broke: make(chan struct{})}}
 	if err := s.open(ctx); err != nil {

@@ -65,6 +65,26 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestCommitIsFenced",
 	},
 	{
+		name: "tenure-fence-dropped", breaks: "a process learns that another has taken over",
+		edit: edit{"internal/stream/tenure.go", `jetstream.WithExpectLastSequencePerSubject(after), `, ``},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "tenure-lapses-early", breaks: "nobody takes over while the owner may still send",
+		edit: edit{"internal/stream/tenure.go", `tenureLapses   = 5 * time.Second`, `tenureLapses   = 2 * time.Second`},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "tenure-believed-for-ever", breaks: "a process that the log's servers do not answer stops sending",
+		edit: edit{"internal/stream/tenure.go", `now.Sub(t.asked) < tenureBelieved && now.Round(0).Sub(t.asked.Round(0)) < tenureBelieved`, `true`},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "standing-still-is-being-cut-off", breaks: "a process that was stopped does not take the log's servers for gone",
+		edit: edit{"internal/stream/tenure.go", ` || time.Since(asked) >= tenureTimeout+stoppedFor`, ``},
+		pkg:  "internal/stream", tests: "TestStandingStillIsNotBeingCutOff",
+	},
+	{
 		name: "frame-checksum-ignored", breaks: "damage is noticed, not applied",
 		edit: edit{"internal/frame/frame.go", `want != got {`, `want != got && len(msg) == 0 {`},
 		pkg:  "internal/frame", tests: "TestEveryFlippedBitIsFound",
@@ -79,6 +99,37 @@ var ofTheEngine = []mutant{
 		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &Delivery{Notification: &outputs[i]})\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
 		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, &d)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, &d)\n\t\t}"}},
 		pkg:  "internal/engine", tests: "TestZombieIsFenced",
+	},
+	{
+		name: "life-without-a-claim", breaks: "of two processes the older commits nothing once the newer has begun",
+		edit: edit{"internal/engine/engine.go", `e.write(ctx, e.owner.Claim(at))`, `error(nil)`},
+		also: []edit{{"internal/engine/engine.go", `at = c.At`, `_, at = at, c.At`}},
+		pkg:  "internal/engine", tests: "TestLifeBeginsWithAClaim",
+	},
+	{
+		name: "claims-are-alike", breaks: "a process does not take another's claim for its own",
+		edit: edit{"internal/engine/owner.go", `last.Owner == c.Owner && `, ``},
+		pkg:  "internal/engine", tests: "TestClaimsOfTwoAreToldApart",
+	},
+	{
+		name: "overtaken-and-sending", breaks: "what waits is not sent by a process that another has taken the place of",
+		edit: edit{"internal/node/node.go", `May: n.stream.May, `, ``},
+		pkg:  "internal/node", tests: "TestOvertakenProcessSendsNothing",
+	},
+	{
+		name: "asked-too-early", breaks: "whether this process may send is asked right before the call",
+		edit: edit{"sinks/target.go", `if !t.d.may() { // this goroutine`, `if false { // this goroutine`},
+		pkg:  "sinks", tests: "TestIsAskedAgainRightBeforeTheCall",
+	},
+	{
+		name: "one-side-is-silent", breaks: "both sides of a partition page",
+		edit: edit{"internal/node/shared.go", ` && !n.stream.CutOff()`, ``},
+		pkg:  "internal/node", tests: "TestBothSidesOfAPartitionPage",
+	},
+	{
+		name: "nothing-is-handed-over", breaks: "what a process has paged past the log is known to the next",
+		edit: edit{"internal/node/node.go", "n.watchers.Wait()\n\tn.handOver()", "n.watchers.Wait()"},
+		pkg:  "internal/node", tests: "TestWhatWentPastTheLogIsHandedOver",
 	},
 	{
 		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",

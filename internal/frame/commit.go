@@ -12,6 +12,7 @@ import (
 // counter counting commits; its body is JSON.
 type Commit struct {
 	Epoch   uint64                   `json:"epoch"`             // counts the lives of the shard's owner
+	Owner   string                   `json:"owner,omitempty"`   // names it, where several processes may be one
 	Input   uint64                   `json:"input"`             // log sequence reached
 	Partial int                      `json:"partial,omitempty"` // outputs of the message after Input that are written already
 	At      alert.Time               `json:"at"`                // log time reached

@@ -67,8 +67,8 @@ func (p *post) begin(r *pager.Route) {
 	p.guard = New(Options{Read: p.log.ReadLogSince, Desk: p.desk, Pager: send})
 }
 
-func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
-	if receiver == "hangs" {
+func (p *post) send(ctx context.Context, page pager.Page, others int) error {
+	if page.Receiver == "hangs" {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -78,7 +78,7 @@ func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, o
 		return errors.New("refused")
 	}
 	p.others = others
-	p.pages = append(p.pages, receiver+" "+key+" "+a.Labels.Get("pod"))
+	p.pages = append(p.pages, page.Receiver+" "+page.Key+" "+page.Alert.Labels.Get("pod"))
 	return nil
 }
 

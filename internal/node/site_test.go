@@ -85,7 +85,9 @@ func (s *site) start() {
 }
 
 func (s *site) options() Options {
-	s.log.Dir = s.dir
+	if s.log.Beside == nil {
+		s.log.Dir = s.dir
+	}
 	o := Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,

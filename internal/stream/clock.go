@@ -63,6 +63,17 @@ func (c *clock) begin(last alert.Time) {
 	}
 }
 
+// follow takes over the time of a frame that another process has written, where
+// its clock is ahead: whoever reads has come to that time.
+func (c *clock) follow(at alert.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shared && c.tell != nil && at > c.at {
+		_, c.run = c.tell()
+		c.at = at
+	}
+}
+
 // stamp is what time the next frame has and by how much the clock was set before
 // it; seq is the sequence that it will have. It is to be told when the frame is
 // stored, and asked for again when it is not.

@@ -62,7 +62,7 @@ func TestStepsOfTheClockAreTold(t *testing.T) {
 		dir, l := t.TempDir(), &line{}
 		clock := &settable{begun: time.Now()}
 		open := func() *Stream {
-			s, err := Open(t.Context(), Options{Dir: dir, Clock: clock.tell, line: func(c net.Conn) net.Conn { l.Conn = c; return l }})
+			s, err := Open(t.Context(), Options{Dir: dir, Clock: clock.tell, Line: func(c net.Conn) net.Conn { l.Conn = c; return l }})
 			if err != nil {
 				t.Fatal(err)
 			}

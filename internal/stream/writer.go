@@ -106,6 +106,7 @@ func (w *writer) resync(ctx context.Context) (at alert.Time, err error) {
 	if h.At == 0 {
 		h.At = alert.TimeOf(msg.Time)
 	}
+	w.clock.follow(h.At)
 	return h.At, nil
 }
 

@@ -23,7 +23,7 @@ const (
 
 	// ratioFreeBytes may be decompressed at any ratio: a small batch of alike
 	// alerts compresses very well.
-	ratioFreeBytes = 1 << 20
+	ratioFreeBytes = 512 << 10
 
 	// drainBytes is how much of an oversized body is read and thrown away, so
 	// that its sender gets to read the answer.

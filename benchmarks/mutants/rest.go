@@ -56,6 +56,11 @@ var ofTheDoors = []mutant{
 // ofTheSinks are planted on the way to the providers.
 var ofTheSinks = []mutant{
 	{
+		name: "descriptions-push-names-out", breaks: "names outlast descriptions, and no provider refuses a text for its length",
+		edit: edit{"sinks/alertmanager.go", `alerts = w.fit(ctx, l, alerts)`, `w.fit(ctx, l, alerts)`},
+		pkg:  "sinks", tests: "TestNamesOutlastDescriptions TestFieldLimits",
+	},
+	{
 		name: "resolve-under-the-group-key", breaks: "an end closes what a page has opened",
 		edit: edit{"sinks/send.go", `each.Key = it.n.Keys[it.resolved]`, `each.Key = it.n.GroupKey`},
 		pkg:  "sinks", tests: "TestKeyed",

@@ -231,6 +231,35 @@ func TestReaderOutlivesItsConsumer(t *testing.T) {
 	})
 }
 
+// TestReaderWaitsForServers: while none answers it goes on trying, and soon reads
+// on once one does.
+func TestReaderWaitsForServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := open(t, t.TempDir())
+		defer host.Close()
+		s, line := beside(t, host)
+		r, err := s.ReadLog(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line.freeze()
+		time.AfterFunc(time.Minute, func() {
+			if err := host.Append(t.Context(), batch("test", "a")); err != nil {
+				t.Error(err)
+			}
+			if err := line.thaw(); err != nil {
+				t.Error(err)
+			}
+		})
+		begun := time.Now()
+		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+readerTimeout+reconnectWait {
+			t.Errorf("message %d after %v: %v", m.Seq, time.Since(begun), err)
+		}
+		r.Close()
+		s.Close()
+	})
+}
+
 // TestProcessesAppendSideBySide: each frame of one may find that the other's has
 // come before it, any number of times. Nothing is turned away for that, the
 // numbers of the frames have no gap, and their times do not go back, though the

@@ -76,12 +76,17 @@ func newSiteWith(t *testing.T, log stream.Options) *site {
 
 func (s *site) start() {
 	s.t.Helper()
+	s.launch()
+	<-s.node.Ready()
+}
+
+func (s *site) launch() {
+	s.t.Helper()
 	n, err := Start(s.t.Context(), s.options())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.node = n
-	<-n.Ready()
 }
 
 func (s *site) options() Options {

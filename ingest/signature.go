@@ -175,6 +175,14 @@ func (a *admission) end(stored bool) {
 	}
 }
 
+// keep has the next life remember that the request was admitted. It is stored.
+func (a *admission) keep(now time.Time) error {
+	if a.signed == nil {
+		return nil
+	}
+	return a.replays.keep(a.mark, now)
+}
+
 // Why a request was refused.
 const (
 	refusedCredentials = "credentials" // none that are known

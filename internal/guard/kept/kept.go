@@ -125,9 +125,9 @@ func (k *Alerts) Pack(a *alert.Alert) *Alert {
 	}
 	k.words.mu.Lock()
 	defer k.words.mu.Unlock()
-	b := k.words.appendLabels(k.packed[:0], a.Labels)
-	b = k.words.appendLabels(b, a.Annotations)
-	b = k.words.append(b, a.GeneratorURL)
+	b := k.words.appendLabels(k.packed[:0], a.Labels, 0)
+	b = k.words.appendLabels(b, a.Annotations, 2*len(a.Labels))
+	b = k.words.append(b, a.GeneratorURL, 2*(len(a.Labels)+len(a.Annotations)))
 	b = binary.AppendVarint(b, int64(a.StartsAt))
 	k.packed = b
 	return &Alert{Fingerprint: a.Fingerprint, Severity: a.Labels.Severity(), words: k.words, text: string(b)}

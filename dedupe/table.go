@@ -234,7 +234,8 @@ func (t *Table) View(dst alert.Labels, r Ref) alert.Labels {
 	return dst
 }
 
-// ViewAnnotations is Annotations in the same way.
+// ViewAnnotations is Annotations in the same way; what it appends is valid until
+// the next call of either, or until the table changes.
 func (t *Table) ViewAnnotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
 	return t.texts.annotations(dst, rest, false)

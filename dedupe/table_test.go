@@ -270,6 +270,32 @@ func TestTextsOfTemplates(t *testing.T) {
 	}
 }
 
+func TestViewAllocatesNothing(t *testing.T) {
+	table := NewTable()
+	var refs []Ref
+	for i := range 20 {
+		text := fmt.Sprint("Pod shop/checkout-", 1000+i, " has been crash looping for longer than fifteen minutes.")
+		a := alert.Alert{
+			Labels:       alert.Labels{{Name: "alertname", Value: "PodCrashLooping"}, {Name: "pod", Value: fmt.Sprint(i)}},
+			Annotations:  alert.Labels{{Name: "description", Value: text}, {Name: "summary", Value: text + text}},
+			GeneratorURL: "https://prometheus.example.org/graph?g0.expr=" + text,
+		}
+		a.Fingerprint = a.Labels.Fingerprint()
+		ref, _ := table.Observe(epoch, &a, time.Hour)
+		refs = append(refs, ref)
+	}
+	var ls alert.Labels
+	look := func() {
+		for _, ref := range refs {
+			ls = table.View(ls[:0], ref)
+			ls, _ = table.ViewAnnotations(ls, ref)
+		}
+	}
+	if n := testing.AllocsPerRun(10, look); n != 0 {
+		t.Errorf("a look at %d alerts allocates %v times", len(refs), n)
+	}
+}
+
 // TestNearChangesNothing packs the same alerts with what was met last and without.
 func TestNearChangesNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))

@@ -32,6 +32,8 @@ type texts struct {
 	// alert is mostly of the same rule as the one before it and has the same ones.
 	// It is looked at before the index and changes no result.
 	near [nearPlaces]uint32
+
+	joined []byte // annotations that were viewed last, as far as they are in pieces
 }
 
 // nearPlaces is how many strings of an alert have a place in near: those of 24
@@ -261,13 +263,22 @@ func (s *texts) text(b []byte) (pieces [3]string, rest []byte) {
 	return [3]string{1: unsafe.String(unsafe.SliceData(b), at)}, b[at:]
 }
 
-// whole is text in one piece, as str has it.
+// whole is text in one piece, as str has it; what is not to be kept and has to be
+// joined is in s.joined.
 func (s *texts) whole(b []byte, keep bool) (string, []byte) {
 	v, rest := s.text(b)
-	if keep && v[0] == "" && v[2] == "" {
-		return strings.Clone(v[1]), rest
+	if v[0] == "" && v[2] == "" {
+		if keep {
+			return strings.Clone(v[1]), rest
+		}
+		return v[1], rest
 	}
-	return v[0] + v[1] + v[2], rest
+	if keep || v[1] == "" && v[2] == "" {
+		return v[0] + v[1] + v[2], rest
+	}
+	from := len(s.joined)
+	s.joined = append(append(append(s.joined, v[0]...), v[1]...), v[2]...)
+	return unsafe.String(unsafe.SliceData(s.joined[from:]), len(s.joined)-from), rest
 }
 
 // labels appends them, as str has them.
@@ -286,6 +297,9 @@ func (s *texts) labels(dst alert.Labels, b []byte, keep bool) (alert.Labels, []b
 // annotations appends them in the same way and returns the URL that stands behind
 // them.
 func (s *texts) annotations(dst alert.Labels, b []byte, keep bool) (alert.Labels, string) {
+	if !keep {
+		s.joined = s.joined[:0]
+	}
 	count, n := binary.Uvarint(b)
 	b = b[n:]
 	for range count {

@@ -294,6 +294,9 @@ func TestViewAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(10, look); n != 0 {
 		t.Errorf("a look at %d alerts allocates %v times", len(refs), n)
 	}
+	if n := len(table.texts.joined); n == 0 || n > 1000 {
+		t.Errorf("%d bytes are joined for one alert", n)
+	}
 }
 
 // TestNearChangesNothing packs the same alerts with what was met last and without.

@@ -71,7 +71,7 @@ func (l link) target() bool { return l.way&targetSide != 0 }
 func (l link) hash() uint64 { return uint64(l.upper)<<32 | uint64(l.lower) }
 
 // fewLinks are those of one alert, as far as there is room.
-type fewLinks [2]link
+type fewLinks [3]link
 
 // linksOf are the rules that an alert takes part in.
 func (c *Core) linksOf(ref dedupe.Ref) []link {

@@ -157,8 +157,11 @@ func (ls Labels) ownText(another string) string {
 }
 
 // String writes the set as Prometheus does: {a="b", c="d"}.
-func (ls Labels) String() string {
-	b := []byte{'{'}
+func (ls Labels) String() string { return string(ls.Append(nil)) }
+
+// Append appends what String returns.
+func (ls Labels) Append(b []byte) []byte {
+	b = append(b, '{')
 	for i := range ls {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -167,5 +170,5 @@ func (ls Labels) String() string {
 		b = append(b, '=')
 		b = appendQuoted(b, ls[i].Value)
 	}
-	return string(append(b, '}'))
+	return append(b, '}')
 }

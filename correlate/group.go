@@ -85,9 +85,15 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 	}
 }
 
+// firstMembers is the room that a group begins with.
+const firstMembers = 4
+
 // sit gives an alert the next seat of a group.
 func (c *Core) sit(g *group, ref dedupe.Ref) {
 	s := seat{g, int32(len(g.members))}
+	if g.members == nil {
+		g.members = make([]member, 0, firstMembers)
+	}
 	g.members = append(g.members, member{ref: ref, disposition: Pending})
 	if l := c.alert(ref); l.first.group == nil {
 		l.first = s

@@ -107,7 +107,7 @@ func BenchmarkFrame(b *testing.B) {
 		segment.Reset()
 		segment.AddAlerts("prometheus", 0, alerts)
 		scratch = segment.Append(scratch[:0])
-		return packer.Append(dst[:0], 1, scratch), scratch
+		return packer.Append(dst[:0], frame.Header{Counter: 1}, scratch), scratch
 	}
 	b.Run(fmt.Sprintf("encode/alerts=%d", n), func(b *testing.B) {
 		b.ReportAllocs()

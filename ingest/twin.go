@@ -18,8 +18,8 @@ type twins struct {
 	members             [len(members)]twin
 }
 
-// maxTwins is how many labels and how many annotations of an alert have a place.
-const maxTwins = 32
+// twinPlaces is how many labels and how many annotations of an alert have a place.
+const twinPlaces = 32
 
 func (ts *twins) pairs(isLabel bool) *[]twin {
 	if isLabel {
@@ -42,7 +42,7 @@ func (ts *twins) keepPair(isLabel bool, n int, t twin) {
 	switch {
 	case n < len(*p):
 		(*p)[n] = t
-	case n == len(*p) && n < maxTwins:
+	case n == len(*p) && n < twinPlaces:
 		*p = append(*p, t)
 	}
 }

@@ -246,7 +246,7 @@ func unpaged(r *correlate.Row) bool {
 
 // eachOver visits the episodes that are over and in doubt, in any order.
 func (u *unconfirmed) eachOver(f func(alert.Fingerprint, *episode)) {
-	for fp, over := range u.over { // order: both callers count, or sort what they get
+	for fp, over := range u.over { // order: its callers count, change each alike, or sort what they get
 		for i := range over {
 			f(fp, &over[i].e)
 		}

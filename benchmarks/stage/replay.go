@@ -31,6 +31,7 @@ func NewLog(n int) []stream.Message {
 	var log []stream.Message
 	var packer frame.Packer
 	var segments [senders]frame.Segment
+	var previous uint64
 	for next := 0; next < n; {
 		var parts [][]byte
 		for i := range segments {
@@ -45,7 +46,9 @@ func NewLog(n int) []stream.Message {
 		}
 		seq := uint64(len(log) + 1)
 		at := alert.TimeOf(load.Started.Add(time.Duration(seq) * time.Millisecond))
-		log = append(log, stream.Message{Seq: seq, At: at, Data: packer.Append(nil, seq, parts...)})
+		data := packer.Append(nil, frame.Header{Counter: seq, At: at, Previous: previous}, parts...)
+		previous = frame.Checksum(data)
+		log = append(log, stream.Message{Seq: seq, At: at, Data: data})
 	}
 	return log
 }

@@ -176,13 +176,11 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.opts.Stream.Logger = n.log
-	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
+	if err := n.openLog(ctx); err != nil {
 		return err
 	}
-	n.registerStorage()
 	n.sinks = sinks.NewDispatcher(sinks.Options{
-		Receipt: n.receipt, Keep: n.keep, Elsewhere: n.elsewhere, Stranded: n.stranded, Logger: n.log, Registerer: n.opts.Registerer,
+		Receipt: n.receipt, Keep: n.keep, Elsewhere: n.elsewhere, Stranded: n.stranded, May: n.stream.May, Logger: n.log, Registerer: n.opts.Registerer,
 	})
 	n.setReceivers(parts.receivers)
 	n.steps = newSteps(n)
@@ -226,6 +224,16 @@ func (n *Node) start(ctx context.Context) (err error) {
 	return nil
 }
 
+// openLog opens it and waits until no other process owns the shard.
+func (n *Node) openLog(ctx context.Context) (err error) {
+	n.opts.Stream.Logger = n.log
+	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
+		return err
+	}
+	n.registerStorage()
+	return n.stream.Take(ctx)
+}
+
 // run starts what goes on until Stop.
 func (n *Node) run(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
@@ -235,6 +243,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.sweep(ctx) })
 	n.watchers.Go(func() { every(ctx, time.Second, n.lookForLate) })
 	n.watchers.Go(func() { n.watchDisk(ctx) })
+	n.watchers.Go(func() { n.watchTenure(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
 	n.watchers.Go(func() { n.forward.run(ctx) })
 	n.watchers.Go(func() { n.closeRaw(ctx) })
@@ -244,7 +253,7 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.heart.Run(ctx) })
 	go func() {
 		defer close(n.ended)
-		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken())
+		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken(), n.overtaken())
 	}()
 }
 
@@ -320,7 +329,8 @@ func (n *Node) Engine() *engine.Engine { return n.engine }
 
 // Stop ends the node in order: what is under way at the sinks may end and is
 // written to the log, then the engine stops, then the log closes. Requests must
-// have ended before. What is not delivered is delivered by the next life.
+// have ended before. What is not delivered is delivered by the next life, or by
+// another process on the same log.
 func (n *Node) Stop() error {
 	n.delivery.close()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -329,6 +339,7 @@ func (n *Node) Stop() error {
 	n.cancel()
 	<-n.ended
 	n.watchers.Wait()
+	n.handOver()
 	n.alarm.Close()
 	n.delivery.pipeline.Load().Close()
 	return errors.Join(err, n.err, wrap("close the log", n.stream.Close()))

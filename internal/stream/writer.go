@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/frame"
 )
@@ -41,8 +42,10 @@ type writer struct {
 	done    sync.WaitGroup
 	counter uint64 // of the next frame
 	last    uint64 // sequence of the last frame in the log
-	doubt   bool   // whether counter and last are right: an answer was lost
+	before  uint64 // the checksum of the last frame in the log
+	doubt   bool   // whether all that is right: an answer was lost
 
+	clock    clock
 	late     latch
 	failures atomic.Uint64 // frames in a row that were not stored
 	stored   atomic.Uint64 // last, for others to read
@@ -68,33 +71,43 @@ type answer struct {
 }
 
 func newWriter(ctx context.Context, s *Stream, l *link) (*writer, error) {
-	w := &writer{s: s, link: l, late: latch{begun: time.Now()}, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
-	if err := w.resync(ctx); err != nil {
+	w := &writer{s: s, link: l, clock: clock{tell: s.opts.Clock, shared: s.broker == nil}, late: latch{begun: time.Now()}, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+	at, err := w.resync(ctx)
+	if err != nil {
 		return nil, err
 	}
+	w.clock.begin(at)
 	w.done.Go(w.run)
 	return w, nil
 }
 
-// resync learns the next frame's number from the last frame in the log.
-func (w *writer) resync(ctx context.Context) error {
+// resync learns the next frame's number from the last frame in the log, and when
+// that was written; 0 where there is none.
+func (w *writer) resync(ctx context.Context) (at alert.Time, err error) {
 	msg, err := w.link.lg.GetLastMsgForSubject(ctx, logSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		w.counter, w.last = max(w.counter, 1), 0
-		return nil
+		w.counter, w.last, w.before = max(w.counter, 1), 0, 0
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("log: last frame: %w", err)
+		return 0, fmt.Errorf("log: last frame: %w", err)
 	}
-	counter, err := frame.Counter(msg.Data)
-	if err != nil {
+	h, err := frame.ReadHeader(msg.Data)
+	switch {
+	case err != nil:
 		// Its reader names it; numbering goes on behind it.
 		w.s.log.Error("the last frame of the log cannot be read", zap.Uint64("seq", msg.Sequence), zap.Error(err))
-		counter = w.counter
+		h.Counter = w.counter
+	case h.Counter == w.counter: // the one whose answer was lost
+		w.clock.stored(h.Step)
 	}
-	w.counter, w.last = counter+1, msg.Sequence
+	w.counter, w.last, w.before = h.Counter+1, msg.Sequence, frame.Checksum(msg.Data)
 	w.stored.Store(w.last)
-	return nil
+	if h.At == 0 {
+		h.At = alert.TimeOf(msg.Time)
+	}
+	w.clock.follow(h.At)
+	return h.At, nil
 }
 
 // write queues a segment and waits until it is durable. A sender is not kept
@@ -294,11 +307,13 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 		w.link, w.doubt = l, true
 	}
 	if w.doubt {
-		if err := w.resync(ctx); err != nil {
+		if _, err := w.resync(ctx); err != nil {
 			return 0, fmt.Errorf("whether the last one was stored is not known: %w", err)
 		}
 	}
-	w.frame = w.packer.Append(w.frame[:0], w.counter, w.segments...)
+	h := frame.Header{Counter: w.counter, Previous: w.before}
+	h.At, h.Step = w.clock.stamp(w.last + 1)
+	w.frame = w.packer.Append(w.frame[:0], h, w.segments...)
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
 		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
 	if err == nil {
@@ -307,8 +322,9 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 	if w.doubt = err != nil; w.doubt {
 		return 0, err
 	}
+	w.clock.stored(h.Step)
 	w.counter++
-	w.last = ack.Sequence
+	w.last, w.before = ack.Sequence, frame.Checksum(w.frame)
 	w.stored.Store(ack.Sequence)
 	return ack.Sequence, nil
 }

@@ -65,7 +65,7 @@ type Table struct {
 
 	dictionaries [maxDictionaries]*dictionary // the newest first
 	ordinal      uint16                       // of the newest
-	touched      uint32                       // keeps Touch from being left out
+	touched      uint32                       // keeps Touch and TouchAlerts from being left out
 }
 
 // slot holds a reference and the upper half of its fingerprint, which says where
@@ -117,6 +117,15 @@ func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) 
 		t.rewrite(ref, a, t.hash)
 	}
 	return ref, t.fires(ref, now, startsAt, endsAt, timeout, moved)
+}
+
+// TouchAlerts reads where Observe will look for alerts, as Touch does.
+func (t *Table) TouchAlerts(alerts []alert.Alert) {
+	mask, sum := uint32(len(t.slots)-1), uint32(0)
+	for i := range alerts {
+		sum += t.slots[tag(alerts[i].Fingerprint)&mask].tag
+	}
+	t.touched = sum
 }
 
 // seen enters a delivery of a known alert whose text is as it was.

@@ -28,6 +28,14 @@ func (x *index) slot(tag uint32, is func(number uint32) bool) uint32 {
 	return i
 }
 
+// touch reads where a key would be.
+func (x *index) touch(tag uint32) uint32 {
+	if x.n == 0 {
+		return 0
+	}
+	return x.slots[tag&uint32(len(x.slots)-1)].number
+}
+
 // get returns the number of a key, 0 where there is none.
 func (x *index) get(tag uint32, is func(number uint32) bool) uint32 {
 	if x.n == 0 {

@@ -97,6 +97,7 @@ func same(t rapid.TB, a, b *Ledger) {
 	f, g := *a, *b
 	f.dims, g.dims = nil, nil // functions do not compare
 	for _, l := range []*Ledger{&f, &g} {
+		l.touched = 0
 		l.episodes.open, l.episodes.critical = inOrder(&l.episodes.open), inOrder(&l.episodes.critical)
 		l.trail.byAlert, l.trail.byIncident = bySlot(l.trail.byAlert), bySlot(l.trail.byIncident)
 	}

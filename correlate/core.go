@@ -285,6 +285,9 @@ const lostText = "what it repeats stood in a part of the log that is lost"
 // memory are read side by side.
 func (c *Core) Touch(dictionary uint64, repeats []alert.Repeat) { c.table.Touch(dictionary, repeats) }
 
+// TouchAlerts is Touch for alerts in full.
+func (c *Core) TouchAlerts(alerts []alert.Alert) { c.table.TouchAlerts(alerts) }
+
 // delivered accounts for a delivery and begins what it begins. A is the alert
 // where the verdict is that it was not known.
 func (c *Core) delivered(out *Output, now alert.Time, source string, ref dedupe.Ref, verdict dedupe.Verdict, a *alert.Alert) {

@@ -88,6 +88,9 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 	}
 }
 
+// firstMembers is the room that a group begins with.
+const firstMembers = 4
+
 // waitedFor reports whether the alert that takes its seats was here within the last
 // group_wait and has waited for one in vain: the moment of its group came when it
 // had just ended. What flaps in step with that would never be told of; it does not
@@ -99,6 +102,9 @@ func (c *Core) waitedFor(r *route, now alert.Time) bool {
 // sit gives an alert the next seat of a group.
 func (c *Core) sit(g *group, ref dedupe.Ref) {
 	s := seat{g, int32(len(g.members))}
+	if g.members == nil {
+		g.members = make([]member, 0, firstMembers)
+	}
 	g.members = append(g.members, member{ref: ref, disposition: Pending})
 	if l := c.alert(ref); l.first.group == nil {
 		l.first = s

@@ -49,7 +49,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,k9,scorecard,limits,reload,sec,disk ./...
+	go vet -tags invariants,e2e,k9,cluster,scorecard,limits,reload,sec,disk ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -147,6 +147,14 @@ k9: ## N kills (100) of the built binary at its worst moments, from SEED, with t
 .PHONY: stops
 stops: ## N orderly stops (10) of the built binary at 5,000 alerts a second; ends with a line of figures
 	$(call suite,k9,TestStopsUnderLoad,K9_STOPS=$(call count,10),2h)
+
+# How long a process is stopped, in seconds, and within how many pages resume.
+PAUSE  ?= 15
+WITHIN ?= 10
+
+.PHONY: cluster
+cluster: ## two Winnows on three nats-servers: N (3) kills of the owner and of servers, stops of PAUSE (15) seconds, partitions; ends with a line of figures
+	$(call suite,cluster,TestCluster,CLUSTER_ROUNDS=$(call count,3) CLUSTER_PAUSE=$(PAUSE) CLUSTER_WITHIN=$(WITHIN),24h)
 
 .PHONY: scorecard
 scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table

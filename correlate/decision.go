@@ -57,11 +57,12 @@ const (
 	SourceHeard                       // it has again
 	Stepped                           // Winnow went to level Revision of its ladder at Until, because of Cause
 	PagedRaw                          // an alert was paged past the core, at receiver Cause
+	ClockSet                          // the clock that At is by was set, by Delay; before that it was so much less
 )
 
 var actionNames = [...]string{
 	"", "delivered", "moved", "ended", "incident_opened", "incident_closed", "notified", "receipt", "adjusted",
-	"source_silent", "source_heard", "stepped", "paged_raw",
+	"source_silent", "source_heard", "stepped", "paged_raw", "clock_set",
 }
 
 func (a Action) String() string { return actionNames[min(int(a), len(actionNames)-1)] }

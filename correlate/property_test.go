@@ -204,7 +204,7 @@ func sound(c *Core, now alert.Time) error {
 		if l.first.group != nil && best != l.disposition {
 			return fmt.Errorf("alert %d is %s, its groups say %s", ref, l.disposition, best)
 		}
-		if l.disposition == Pending && !l.ended {
+		if l.disposition == Pending && !l.ended() {
 			pending++
 			if l.first.group == nil {
 				return fmt.Errorf("alert %d is pending without a group", ref)

@@ -22,6 +22,7 @@ var epoch = alert.TimeOf(time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)) // a Mond
 //	10s policy <name>                 reload
 //	10s resume 5m                     nobody listened for the last 5m
 //	10s bypass oncall alertname=A     it was paged past the core
+//	10s clock -1h                     it is set back, which times in the script do not show
 //	10s wait
 type world struct {
 	t        *testing.T
@@ -30,6 +31,7 @@ type world struct {
 	out      Output
 	log      []string
 	rows     []Row
+	set      time.Duration // by how much the clock was, so far
 }
 
 func newWorld(t *testing.T, policies map[string]*Policy) *world {
@@ -45,9 +47,17 @@ func (w *world) run(script string) {
 	w.t.Helper()
 	for i, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		when, deed, _ := strings.Cut(strings.TrimSpace(line), " ")
-		now := epoch.Add(w.duration(when))
+		fields := strings.Fields(deed)
 		w.core.At(uint64(i + 1))
-		w.do(now, strings.Fields(deed))
+		if fields[0] == "clock" {
+			by, now := w.duration(fields[1]), epoch.Add(w.duration(when)+w.set)
+			w.core.Advance(&w.out, now)
+			w.drain()
+			w.core.Shift(&w.out, now, by)
+			w.set += by
+		}
+		now := epoch.Add(w.duration(when) + w.set)
+		w.do(now, fields)
 		w.core.Advance(&w.out, now)
 		w.drain()
 	}
@@ -58,7 +68,7 @@ func (w *world) do(now alert.Time, deed []string) {
 		w.core.Resume(&w.out, now.Add(-w.duration(deed[1])), now)
 	}
 	w.core.Advance(&w.out, now)
-	if deed[0] != "wait" {
+	if deed[0] != "wait" && deed[0] != "clock" {
 		w.core.Heard(&w.out, now, "test")
 	}
 	verb, ahead, _ := strings.Cut(deed[0], "+")
@@ -82,7 +92,7 @@ func (w *world) do(now alert.Time, deed []string) {
 	case "bypass":
 		a := labelled(deed[2:]...)
 		w.core.Bypass(&w.out, now, a.Fingerprint, deed[1])
-	case "wait", "resume":
+	case "wait", "resume", "clock":
 	default:
 		w.t.Fatalf("script: unknown deed %q", deed[0])
 	}
@@ -91,7 +101,9 @@ func (w *world) do(now alert.Time, deed []string) {
 // drain prints what came out and checks each step's accounts.
 func (w *world) drain() {
 	for i := range w.out.Notifications {
-		w.log = append(w.log, describe(&w.out.Notifications[i]))
+		n := &w.out.Notifications[i]
+		n.At = n.At.Add(-w.set)
+		w.log = append(w.log, describe(n))
 	}
 	for i := range w.out.Beyond {
 		w.log = append(w.log, "beyond "+w.out.Beyond[i].Labels.Get("alertname"))

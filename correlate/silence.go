@@ -113,6 +113,20 @@ func (q *silences) build(now alert.Time) {
 	}
 }
 
+// shift keeps begun what has, and ended too: whether it still stands in the index is
+// not the same after a start, and nobody wants it back.
+func (q *silences) shift(now alert.Time, by time.Duration) {
+	for i := range q.list {
+		s := &q.list[i]
+		if s.EndsAt <= now {
+			s.EndsAt = min(s.EndsAt, now.Add(by))
+		}
+		if s.StartsAt <= now {
+			s.StartsAt = min(s.StartsAt, now.Add(by), s.EndsAt)
+		}
+	}
+}
+
 // ExpireSilence ends a silence now. It reports whether there was one to end.
 func (c *Core) ExpireSilence(now alert.Time, id string) bool {
 	at, known := c.silences.byID[id]

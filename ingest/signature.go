@@ -135,7 +135,11 @@ func signedBody(r *http.Request, room *room, l *Limits, claims []claim) (*body, 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.fill(src, l.BodyBytes, length); err != nil {
+	switch err := b.fillTo(src, l.BodyBytes, length); err {
+	case nil:
+	case errTooLarge:
+		b.cutTo(l.BodyBytes)
+	default:
 		b.release()
 		return nil, err
 	}

@@ -147,7 +147,9 @@ func (e *explainer) sentence(r *correlate.Row) string {
 	case correlate.PagedRaw:
 		return "paged as it came, past the core" + to(r.Cause)
 	case correlate.Adjusted:
-		return "times were moved, as after a stop" + because(r.Cause)
+		return fmt.Sprintf("what was to come was put off by %s%s", r.Delay, because(r.Cause))
+	case correlate.ClockSet:
+		return fmt.Sprintf("the clock was set by %s", r.Delay)
 	}
 	return r.Action.String()
 }

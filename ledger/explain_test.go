@@ -75,7 +75,7 @@ func TestGoldenExplanations(t *testing.T) {
 	for v := dedupe.First; v <= dedupe.Stray; v++ {
 		all = append(all, correlate.Row{At: at(time.Hour), Action: correlate.Delivered, Verdict: v, Now: correlate.Muted, Cause: "night", Fingerprint: 1})
 	}
-	all = append(all, correlate.Row{At: at(time.Hour), Action: correlate.Adjusted, Cause: "stopped for 2 h"}, correlate.Row{Action: 99}, inhibited)
+	all = append(all, correlate.Row{At: at(time.Hour), Action: correlate.Adjusted, Delay: 2 * time.Hour, Cause: "resumed"}, correlate.Row{At: at(time.Hour), Action: correlate.ClockSet, Delay: -time.Hour}, correlate.Row{Action: 99}, inhibited)
 	f("explain_everything.txt", func(b *bytes.Buffer) error {
 		return Explain(b, all, ExplainOptions{Older: true, LabelsOf: opts.LabelsOf})
 	})

@@ -16,6 +16,9 @@ func (l *Ledger) Fold(r *correlate.Row) {
 	if r.Action == correlate.ReceiptReceived {
 		return
 	}
+	if r.Action == correlate.ClockSet {
+		l.setClock(r.Delay)
+	}
 	l.saw(r.At)
 	switch r.Action {
 	case correlate.Delivered:

@@ -38,6 +38,16 @@ func (hs *hours) at(t alert.Time) *hourCounts {
 	return h
 }
 
+// shift makes room for the hours from until on: those so far ahead of it that they
+// stand where these come are a clock's mistake.
+func (hs *hours) shift(until alert.Time) {
+	for i := range hs.ring {
+		if h := &hs.ring[i]; h.hour >= hourOf(until)+HoursKept {
+			*h = hourCounts{}
+		}
+	}
+}
+
 // upTo lists the hours in which something was, the earliest first.
 func (hs *hours) upTo(until alert.Time) []hourCounts {
 	out := []hourCounts{}

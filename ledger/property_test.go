@@ -122,6 +122,17 @@ func (o *oracle) actions() map[string]func(*rapid.T) {
 			o.now = o.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "seconds")) * time.Second)
 			o.fold(correlate.Row{Action: correlate.Adjusted})
 		},
+		"clock": func(t *rapid.T) {
+			by := time.Duration(rapid.IntRange(-1e8, 1e8).Draw(t, "seconds")) * time.Second
+			o.now = o.now.Add(by)
+			for _, e := range o.episodes {
+				e.until = e.until.Add(by)
+				if e.judged != 0 {
+					e.judged = e.judged.Add(by)
+				}
+			}
+			o.fold(correlate.Row{Action: correlate.ClockSet, Delay: by})
+		},
 		"onset": func(t *rapid.T) {
 			fp := fps.Draw(t, "fp")
 			old := o.latest[fp]

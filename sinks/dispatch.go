@@ -38,6 +38,9 @@ type Options struct {
 	// more, so that the settings in force took it over: somebody has to close it
 	// there by hand. It may be nil, and must return at once.
 	Stranded func(n *correlate.Notification, integration string, err error)
+	// May, when there is one, is asked right before each call whether this process
+	// may still send. What it may not send waits. It must return at once.
+	May func() bool
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
@@ -63,6 +66,9 @@ type Options struct {
 const (
 	firstBackoff = 2 * time.Second
 	maxBackoff   = time.Minute
+
+	// mayAgain is the pause before it is asked again whether this process may send.
+	mayAgain = 250 * time.Millisecond
 
 	// abandonAfter is what a call gets to return in once its context has ended.
 	abandonAfter = 250 * time.Millisecond
@@ -316,6 +322,8 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	}
 	return err
 }
+
+func (d *Dispatcher) may() bool { return d.opts.May == nil || d.opts.May() }
 
 func receiptOf(n *correlate.Notification, integration string, o correlate.Outcome) correlate.Receipt {
 	return correlate.Receipt{

@@ -16,6 +16,7 @@ import (
 var (
 	errTooMany       = fmt.Errorf("not sent: %d notifications of its group wait already", maxWaiting)
 	errTooManyGroups = errors.New("not sent: as many groups as may wait do so already")
+	errMayNot        = errors.New("not sent: another process may be sending in place of this one")
 	errRemoved       = errors.New("not sent: the integration was removed from the configuration before it took the notification")
 )
 
@@ -221,6 +222,11 @@ func (t *target) attempt(q *queue, it *item) {
 		t.mu.Unlock()
 		return
 	}
+	if !t.d.may() {
+		t.notBefore = later(t.notBefore, time.Now().Add(mayAgain))
+		t.mu.Unlock()
+		return
+	}
 	q.busy, it.since = true, time.Time{}
 	in := t.in
 	t.mu.Unlock()
@@ -362,7 +368,8 @@ func (t *target) count(err error) *Error {
 	return e
 }
 
-// guard turns a panic of an integration into an error that no retry mends.
+// guard makes the call, if this process may, and turns a panic of an integration
+// into an error that no retry mends.
 // What it panicked with is not printed: it may hold a secret.
 func (t *target) guard(ctx context.Context, in Integration, m *Message) (err error) {
 	defer func() {
@@ -372,5 +379,8 @@ func (t *target) guard(ctx context.Context, in Integration, m *Message) (err err
 				zap.String("integration", t.id.integration), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
+	if !t.d.may() { // this goroutine may have stood still since it was asked
+		return &Error{Retry: true, After: mayAgain, Err: fmt.Errorf("%s: %w", in.Name(), errMayNot)}
+	}
 	return in.Send(ctx, m)
 }

@@ -57,6 +57,26 @@ var ofTheCore = []mutant{
 		pkg:  "correlate", tests: "TestEverySuppressionHasALiveCause",
 	},
 	{
+		name: "timers-keep-the-old-clock", breaks: "a page comes when it is due, whatever the clock is set to",
+		edit: edit{"correlate/shift.go", "moved(&c.timers[i].at)", "moved(&c.timers[i/2].at)"},
+		pkg:  "correlate", tests: "TestClockSteps TestRandomStoriesWithClockSteps",
+	},
+	{
+		name: "ends-keep-the-old-clock", breaks: "a step of the clock ends no alert",
+		edit: edit{"dedupe/shift.go", "e.endsAt = e.endsAt.Add(by)", "e.endsAt = e.endsAt.Add(min(by, 0))"},
+		pkg:  "correlate", tests: "TestClockSteps",
+	},
+	{
+		name: "silence-revived-by-the-clock", breaks: "a silence that has ended does not begin again",
+		edit: edit{"correlate/silence.go", "s.EndsAt = min(s.EndsAt, now.Add(by))", "s.EndsAt = max(s.EndsAt, now.Add(by))"},
+		pkg:  "correlate", tests: "TestClockSteps",
+	},
+	{
+		name: "flapping-waits-anew", breaks: "what flaps in step with group_wait is paged",
+		edit: edit{"correlate/group.go", `return c.waited != 0 && now.Sub`, `return c.waited > now && now.Sub`},
+		pkg:  "correlate", tests: "TestFlappingAlertIsToldWithinBounds",
+	},
+	{
 		name: "mute-interval-inverted", breaks: "a mute interval mutes inside it, and pages outside it",
 		edit: edit{"correlate/compile.go", "if c.contains(name, now) {\n\t\t\treturn name, true", "if !c.contains(name, now) {\n\t\t\treturn name, true"},
 		pkg:  "correlate", tests: "TestIntervals",

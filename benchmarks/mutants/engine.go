@@ -36,8 +36,33 @@ var ofTheLog = []mutant{
 	},
 	{
 		name: "frame-counter-reused-after-a-restart", breaks: "the numbers of frames go on over a restart",
-		edit: edit{"internal/stream/writer.go", `w.counter, w.last = counter+1, msg.Sequence`, `w.counter, w.last = counter, msg.Sequence`},
+		edit: edit{"internal/stream/writer.go", `w.counter, w.last, w.before = h.Counter+1,`, `w.counter, w.last, w.before = h.Counter,`},
 		pkg:  "internal/stream", tests: "TestReopenGoesOnWithTheNumbers",
+	},
+	{
+		name: "step-of-the-clock-untold", breaks: "the log says by how much the clock was set",
+		edit: edit{"internal/stream/writer.go", `h.At, h.Step = w.clock.stamp(`, `h.At, _ = w.clock.stamp(`},
+		pkg:  "internal/stream", tests: "TestStepsOfTheClockAreTold",
+	},
+	{
+		name: "step-of-the-clock-told-twice", breaks: "the log says once by how much the clock was set",
+		edit: edit{"internal/stream/writer.go", "answer was lost\n\t\tw.clock.stored(h.Step)", "answer was lost\n\t\tw.clock.stored(0)"},
+		pkg:  "internal/stream", tests: "TestStepsOfTheClockAreTold",
+	},
+	{
+		name: "chain-not-looked-at", breaks: "a frame that was exchanged for another is named",
+		edit: edit{"internal/engine/shard.go", `h.Previous != 0 && h.Previous != behind`, `h.Previous != h.Previous`},
+		pkg:  "internal/engine", tests: "TestAnExchangedFrameIsNamed",
+	},
+	{
+		name: "timer-of-the-wall-clock", breaks: "a page comes when it is due, whatever the clock is set to",
+		edit: edit{"internal/engine/run.go", `at.Sub(e.opts.Stream.Now(e.owner.shard.seq))`, `time.Until(at.Std())`},
+		pkg:  "internal/node", tests: "TestClockOfTheMachineIsSet",
+	},
+	{
+		name: "books-keep-the-old-clock", breaks: "the books judge by the time that passes",
+		edit: edit{"ledger/clock.go", "moved(&l.until)", "l.saw(l.until.Add(by))"},
+		pkg:  "ledger", tests: "TestClockSteps TestTheBooksAlwaysBalance",
 	},
 	{
 		name: "log-fence-dropped", breaks: "a frame is stored behind the one that it was made for",
@@ -48,6 +73,26 @@ var ofTheLog = []mutant{
 		name: "commit-fence-dropped", breaks: "of two processes one is kept from committing",
 		edit: edit{"internal/stream/outbox.go", `jetstream.WithExpectLastSequencePerSubject(after), `, ``},
 		pkg:  "internal/stream", tests: "TestCommitIsFenced",
+	},
+	{
+		name: "tenure-fence-dropped", breaks: "a process learns that another has taken over",
+		edit: edit{"internal/stream/tenure.go", `jetstream.WithExpectLastSequencePerSubject(after), `, ``},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "tenure-lapses-early", breaks: "nobody takes over while the owner may still send",
+		edit: edit{"internal/stream/tenure.go", `tenureLapses   = 5 * time.Second`, `tenureLapses   = 2 * time.Second`},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "tenure-believed-for-ever", breaks: "a process that the log's servers do not answer stops sending",
+		edit: edit{"internal/stream/tenure.go", `now.Sub(t.asked) < tenureBelieved && now.Round(0).Sub(t.asked.Round(0)) < tenureBelieved`, `true`},
+		pkg:  "internal/stream", tests: "TestNoTwoMaySendAtOnce",
+	},
+	{
+		name: "standing-still-is-being-cut-off", breaks: "a process that was stopped does not take the log's servers for gone",
+		edit: edit{"internal/stream/tenure.go", ` || time.Since(asked) >= tenureTimeout+stoppedFor`, ``},
+		pkg:  "internal/stream", tests: "TestStandingStillIsNotBeingCutOff",
 	},
 	{
 		name: "frame-checksum-ignored", breaks: "damage is noticed, not applied",
@@ -64,6 +109,37 @@ var ofTheEngine = []mutant{
 		edit: edit{"internal/engine/run.go", "e.keepDecided(m.Seq, outputs)", "for i := range outputs {\n\t\t\te.opts.Deliver(ctx, &Delivery{Notification: &outputs[i]})\n\t\t}\n\t\te.keepDecided(m.Seq, outputs)"},
 		also: []edit{{"internal/engine/deliver.go", "e.opts.Deliver(ctx, &d)", "if d.Again {\n\t\t\te.opts.Deliver(ctx, &d)\n\t\t}"}},
 		pkg:  "internal/engine", tests: "TestZombieIsFenced",
+	},
+	{
+		name: "life-without-a-claim", breaks: "of two processes the older commits nothing once the newer has begun",
+		edit: edit{"internal/engine/engine.go", `e.write(ctx, e.owner.Claim(at))`, `error(nil)`},
+		also: []edit{{"internal/engine/engine.go", `at = c.At`, `_, at = at, c.At`}},
+		pkg:  "internal/engine", tests: "TestLifeBeginsWithAClaim",
+	},
+	{
+		name: "claims-are-alike", breaks: "a process does not take another's claim for its own",
+		edit: edit{"internal/engine/owner.go", `last.Owner == c.Owner && `, ``},
+		pkg:  "internal/engine", tests: "TestClaimsOfTwoAreToldApart",
+	},
+	{
+		name: "overtaken-and-sending", breaks: "what waits is not sent by a process that another has taken the place of",
+		edit: edit{"internal/node/node.go", `May: n.stream.May, `, ``},
+		pkg:  "internal/node", tests: "TestOvertakenProcessSendsNothing",
+	},
+	{
+		name: "asked-too-early", breaks: "whether this process may send is asked right before the call",
+		edit: edit{"sinks/target.go", `if !t.d.may() { // this goroutine`, `if false { // this goroutine`},
+		pkg:  "sinks", tests: "TestIsAskedAgainRightBeforeTheCall",
+	},
+	{
+		name: "one-side-is-silent", breaks: "both sides of a partition page",
+		edit: edit{"internal/node/shared.go", ` && !n.stream.CutOff()`, ``},
+		pkg:  "internal/node", tests: "TestBothSidesOfAPartitionPage",
+	},
+	{
+		name: "nothing-is-handed-over", breaks: "what a process has paged past the log is known to the next",
+		edit: edit{"internal/node/node.go", "n.watchers.Wait()\n\tn.handOver()", "n.watchers.Wait()"},
+		pkg:  "internal/node", tests: "TestWhatWentPastTheLogIsHandedOver",
 	},
 	{
 		name: "committed-twice", breaks: "what an earlier life has committed and delivered is not decided again",
@@ -118,8 +194,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "time-of-the-wall-clock", breaks: "the same log gives the same decisions, today or in a year",
-		edit: edit{"internal/engine/shard.go", `max(s.now, m.At), m.Seq`, `alert.TimeOf(time.Now()), m.Seq`},
-		also: []edit{{"internal/engine/shard.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"}},
+		edit: edit{"internal/engine/shard.go", `s.now = max(s.now, h.At); h.At == 0`, `s.now = alert.TimeOf(time.Now()); h.At == 0`},
 		pkg:  "internal/engine", tests: "TestSnapshotGoesOnAsBefore TestReplayKnowsNothingOfThePresentPolicy",
 	},
 	{
@@ -159,7 +234,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "gap-in-frame-counters-unnamed", breaks: "a frame that is missing is named",
-		edit: edit{"internal/engine/shard.go", `counter != s.counter+1:`, `counter < s.counter:`},
+		edit: edit{"internal/engine/shard.go", `h.Counter != s.counter+1:`, `h.Counter < s.counter:`},
 		pkg:  "internal/engine", tests: "TestMissingFrameIsNamed",
 	},
 }

@@ -24,7 +24,7 @@ var ofTheNumbers = []mutant{
 var ofTheWriter = []mutant{
 	{
 		name: "news-waits-for-company", breaks: "a frame with something new in it leaves at once",
-		edit: edit{"internal/stream/append.go", `return len(b.Alerts)+len(b.Quarantined) == 0`, `return len(b.Repeats) >= 0`},
+		edit: edit{"internal/stream/append.go", `return len(b.Quarantined) == 0 && (len(b.Alerts) == 0 || len(b.Alerts) >= crowd)`, `return len(b.Repeats) >= 0`},
 		pkg:  "internal/stream", tests: "TestNewsWaitsForNobody",
 	},
 }

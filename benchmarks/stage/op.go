@@ -78,7 +78,7 @@ func (e *encoder) encode(alerts []alert.Alert) {
 	e.segment.Reset()
 	e.segment.AddAlerts("prometheus", 0, alerts)
 	e.scratch = e.segment.Append(e.scratch[:0])
-	e.message = e.packer.Append(e.message[:0], 1, e.scratch)
+	e.message = e.packer.Append(e.message[:0], frame.Header{Counter: 1}, e.scratch)
 }
 
 func encodeFrame() (func() error, error) {

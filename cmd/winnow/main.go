@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/winnowhq/winnow/internal/stream"
+
 	_ "time/tzdata" // time intervals name zones, also where the system has none
 )
 
@@ -27,12 +29,16 @@ func main() {
 	}
 }
 
-// Exit codes: 1 when the verb failed, 2 when it was called wrongly.
+// Exit codes: 1 when the verb failed, 2 when it was called wrongly, 3 when another
+// process on the same log has taken over.
 type usageError struct{ error }
 
 func exitCode(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
+	}
+	if errors.Is(err, stream.ErrFenced) {
+		return 3
 	}
 	return 1
 }

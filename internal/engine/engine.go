@@ -81,7 +81,7 @@ type Options struct {
 
 // A Desk is what watches that pages go out in time. Its methods return at once.
 type Desk interface {
-	Pending(f alert.Fingerprint, until alert.Time)
+	Pending(f alert.Fingerprint, until time.Time) // on the monotonic clock
 	Settled(f alert.Fingerprint)
 	Applied(seq uint64)
 	Alias(group, key string)
@@ -173,11 +173,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 
 // recover learns how far the life before this one came.
 func (e *Engine) recover(ctx context.Context) error {
-	c, counter, seq, err := e.opts.Stream.LastCommit(ctx)
-	if err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
-	e.owner = NewOwner(c, counter, seq)
 	e.owner.Probe = e.opts.Probe
 	e.owner.RecordBytes = min(recordBytes, e.opts.Stream.MaxRecord())
 	e.owner.before = func(m *stream.Message) { e.pass(MessageRead, m) }
@@ -197,6 +195,35 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.beginWitness(e.owner.resumeSeq)
 	return nil
+}
+
+// begin learns what the outbox holds. Where other processes are on the same log
+// it claims the outbox: what the life before has not committed by then it never
+// will, so that this one decides it.
+func (e *Engine) begin(ctx context.Context) error {
+	for {
+		c, counter, seq, err := e.opts.Stream.LastCommit(ctx)
+		if err != nil {
+			return err
+		}
+		e.owner = NewOwner(c, counter, seq)
+		if e.owner.Holder = e.opts.Stream.Holder(); !e.opts.Stream.Shared() {
+			return nil
+		}
+		if !e.opts.Stream.May() {
+			return fmt.Errorf("engine: claim the outbox: %w", stream.ErrFenced)
+		}
+		var at alert.Time
+		if c != nil {
+			at = c.At
+		}
+		switch err := e.write(ctx, e.owner.Claim(at)); {
+		case err == nil:
+			return nil
+		case !errors.Is(err, stream.ErrFenced): // else the life before has just committed
+			return err
+		}
+	}
 }
 
 // restore makes the shard of the newest snapshot, or a new one.

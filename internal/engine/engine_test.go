@@ -57,7 +57,15 @@ func begin(t *testing.T, dir string, p *correlate.Policy, hash string) *life {
 
 func beginWith(t *testing.T, dir string, p *correlate.Policy, hash, snapshots string) *life {
 	t.Helper()
-	s, err := stream.Open(t.Context(), stream.Options{Dir: dir})
+	return beginOn(t, stream.Options{Dir: dir}, p, hash, snapshots)
+}
+
+func beginOn(t *testing.T, o stream.Options, p *correlate.Policy, hash, snapshots string) *life {
+	t.Helper()
+	s, err := stream.Open(t.Context(), o)
+	if err == nil {
+		err = s.Take(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,10 @@ type Owner struct {
 	// break the core.
 	Probe func(*frame.Event)
 
+	// Holder names this life where other processes are on the same log: they may
+	// begin one with the same number. Empty where none are.
+	Holder string
+
 	before    func(*stream.Message) // for tests: is called with each message before it is applied
 	shard     *Shard
 	epoch     uint64
@@ -62,6 +66,13 @@ func NewOwner(last *frame.Commit, counter, seq uint64) *Owner {
 		o.outbox.seq, o.outbox.counter, o.inherited = seq, counter, seq
 	}
 	return o
+}
+
+// Claim is the record with which a life begins where other processes are on the
+// same log: whoever owned the shard before can commit nothing more behind it. It
+// decides nothing.
+func (o *Owner) Claim(at alert.Time) *frame.Commit {
+	return &frame.Commit{Epoch: o.epoch, Owner: o.Holder, Input: o.committed.input, Partial: o.committed.partial, At: at}
 }
 
 // Fault is what is wrong with log, outbox or snapshots.
@@ -186,7 +197,7 @@ func (o *Owner) Next(seq uint64, outputs []correlate.Notification) (*frame.Commi
 		return nil, nil
 	}
 	n := take(outputs[done:], o.RecordBytes)
-	c := &frame.Commit{Epoch: o.epoch, Input: seq, At: o.shard.now, Outputs: outputs[done : done+n]}
+	c := &frame.Commit{Epoch: o.epoch, Owner: o.Holder, Input: seq, At: o.shard.now, Outputs: outputs[done : done+n]}
 	if done += n; done < len(outputs) {
 		c.Input, c.Partial = seq-1, done // seq is the next message then
 	}
@@ -227,7 +238,7 @@ func (o *Owner) Fenced(c, last *frame.Commit, counter uint64) Finding {
 	case last == nil && o.outbox.seq > 0:
 		o.outbox.seq = 0 // all records have aged out, our last one too
 		return NoRecord
-	case last != nil && last.Epoch == c.Epoch && last.Input == c.Input && last.Partial == c.Partial && counter == o.outbox.counter+1:
+	case last != nil && last.Epoch == c.Epoch && last.Owner == c.Owner && last.Input == c.Input && last.Partial == c.Partial && counter == o.outbox.counter+1:
 		return OurRecord
 	}
 	return TheirRecord

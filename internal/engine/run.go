@@ -33,7 +33,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	if e.opts.Desk != nil {
-		e.owner.shard.Core.EachPending(alert.Error, e.opts.Desk.Pending)
+		e.owner.shard.Core.EachPending(alert.Error, e.pending)
 	}
 	messages := make(chan stream.Message, fetched)
 	wg.Go(func() { e.read(ctx, reader, messages) })
@@ -130,8 +130,13 @@ func (e *Engine) schedule(due *time.Timer) {
 		due.Stop()
 		return
 	}
-	wait := time.Until(at.Std())
-	due.Reset(max(wait, 0))
+	due.Reset(max(e.until(at), 0))
+}
+
+// until is how long it takes until the shard's clock shows a time, however the
+// machine's clock is set meanwhile.
+func (e *Engine) until(at alert.Time) time.Duration {
+	return at.Sub(e.opts.Stream.Now(e.owner.shard.seq))
 }
 
 // step applies one message and commits what it decided.
@@ -170,6 +175,11 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	return nil
 }
 
+// pending tells the desk of an alert whose page is due at a time of the shard's.
+func (e *Engine) pending(f alert.Fingerprint, until alert.Time) {
+	e.opts.Desk.Pending(f, time.Now().Add(e.until(until)))
+}
+
 // tellDesk passes on what the message has changed for alerts of paging class.
 func (e *Engine) tellDesk(seq uint64) {
 	if e.opts.Desk == nil {
@@ -180,7 +190,7 @@ func (e *Engine) tellDesk(seq uint64) {
 		switch {
 		case r.Severity < alert.Error || r.Action != correlate.Delivered && r.Action != correlate.Moved:
 		case r.Now == correlate.Pending:
-			e.opts.Desk.Pending(r.Fingerprint, r.Until)
+			e.pending(r.Fingerprint, r.Until)
 		case r.Action == correlate.Moved:
 			e.opts.Desk.Settled(r.Fingerprint)
 		}

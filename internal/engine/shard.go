@@ -2,8 +2,8 @@ package engine
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
@@ -18,13 +18,14 @@ type Shard struct {
 	Core   *correlate.Core
 	Ledger *ledger.Ledger
 
-	now     alert.Time
-	seq     uint64 // of the last message applied
-	counter uint64 // of the last frame
-	policy  string // names the policy in force
-	current *correlate.Policy
-	decoder frame.Decoder
-	out     correlate.Output
+	now      alert.Time
+	seq      uint64 // of the last message applied
+	counter  uint64 // of the last frame
+	checksum uint64 // of the last message; 0 after a start
+	policy   string // names the policy in force
+	current  *correlate.Policy
+	decoder  frame.Decoder
+	out      correlate.Output
 
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
@@ -91,18 +92,67 @@ func (s *Shard) Faults() []error {
 // time; those that it makes due at once fire after it.
 func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	s.out.Reset()
-	if s.seq != 0 && m.Seq != s.seq+1 {
+	missing := s.seq != 0 && m.Seq != s.seq+1
+	if missing {
 		s.fault(m.Seq, fmt.Errorf("messages %d to %d are missing", s.seq+1, m.Seq-1))
 		s.lost = addSpan(s.lost, span{s.seq + 1, m.Seq - 1})
 	}
-	before := s.now
-	s.now, s.seq = max(s.now, m.At), m.Seq
+	s.seq = m.Seq
 	s.Core.At(m.Seq)
+	h, err := s.decoder.Open(m.Data)
+	if h.Step != 0 {
+		s.shift(h.At.Add(-h.Step), h.Step)
+	}
+	before := s.now
+	if s.now = max(s.now, h.At); h.At == 0 {
+		s.now = max(s.now, m.At)
+	}
+	behind := s.checksum
+	if s.checksum = frame.Checksum(m.Data); missing {
+		behind = 0
+	}
 	if s.poison[m.Seq] {
 		return s.passOver()
 	}
+	switch {
+	case err == nil:
+		s.follows(m, &h, behind)
+		err = s.events(before)
+	case s.counter != 0:
+		s.counter++ // the one that could not be read
+	}
+	if err != nil {
+		s.fault(m.Seq, err)
+		s.lost = addSpan(s.lost, span{m.Seq, m.Seq})
+	}
+	s.Core.Advance(&s.out, s.now)
+	return s.enter()
+}
+
+// shift lets time pass until a time, and goes over to the clock as it was set then.
+func (s *Shard) shift(at alert.Time, by time.Duration) {
+	s.now = max(s.now, at)
+	s.Core.Advance(&s.out, s.now)
+	s.Core.Shift(&s.out, s.now, by)
+	s.now = s.now.Add(by)
+}
+
+// follows names what is wrong with the place of a frame in the log; behind is the
+// checksum of the message before, 0 where that is not known.
+func (s *Shard) follows(m *stream.Message, h *frame.Header, behind uint64) {
+	switch {
+	case s.counter != 0 && h.Counter != s.counter+1:
+		s.fault(m.Seq, fmt.Errorf("it is frame %d after frame %d", h.Counter, s.counter))
+	case behind != 0 && h.Previous != 0 && h.Previous != behind:
+		s.fault(m.Seq, fmt.Errorf("it was written behind a frame with the checksum %016x, and stands behind one with %016x", h.Previous, behind))
+	}
+	s.counter = h.Counter
+}
+
+// events applies those of the frame that is open; before is what time it was.
+func (s *Shard) events(before alert.Time) error {
 	advanced := false
-	counter, err := s.decoder.Decode(m.Data, func(e *frame.Event) error {
+	return s.decoder.Events(func(e *frame.Event) error {
 		if e.Kind == frame.Resume { // before the timers of the time that was missed
 			// The clock may have been set back: what had ended by the log's time
 			// did not fire then.
@@ -117,24 +167,10 @@ func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 			s.probe(e)
 		}
 		if err := s.apply(e); err != nil {
-			s.fault(m.Seq, err)
+			s.fault(s.seq, err)
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
-		s.fault(m.Seq, err)
-		s.lost = addSpan(s.lost, span{m.Seq, m.Seq})
-	case s.counter != 0 && counter != s.counter+1:
-		s.fault(m.Seq, fmt.Errorf("it is frame %d after frame %d", counter, s.counter))
-	}
-	if !errors.Is(err, frame.ErrCorrupt) {
-		s.counter = counter
-	} else if s.counter != 0 {
-		s.counter++ // the one that could not be read
-	}
-	s.Core.Advance(&s.out, s.now)
-	return s.enter()
 }
 
 // passOver lets time pass as the message says, and nothing else of it happen.
@@ -237,6 +273,7 @@ func (s *Shard) deliveries(e *frame.Event) error {
 			}
 			continue
 		}
+		s.Core.TouchAlerts(alerts[:n])
 		for j := range alerts[:n] {
 			s.Core.Explain(&s.out, s.now, e.Source, e.Validity, &alerts[j], e.Dictionary, number)
 			number++

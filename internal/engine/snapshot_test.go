@@ -51,7 +51,7 @@ func message(t testing.TB, seq uint64, at alert.Time, e frame.Event) stream.Mess
 	if err := s.Add(&e); err != nil {
 		t.Fatal(err)
 	}
-	return stream.Message{Seq: seq, At: at, Data: frame.Append(nil, seq, s.Append(nil))}
+	return stream.Message{Seq: seq, At: at, Data: frame.Append(nil, frame.Header{Counter: seq}, s.Append(nil))}
 }
 
 func fed(t testing.TB, messages []stream.Message) *Shard {

@@ -164,7 +164,7 @@ func (w *witness) add(seq uint64) error {
 	}
 	w.packed = w.segment.Append(w.packed[:0])
 	w.record = binary.LittleEndian.AppendUint32(w.record[:0], 0)
-	w.record = w.packer.Append(w.record, seq, w.packed)
+	w.record = w.packer.Append(w.record, frame.Header{Counter: seq}, w.packed)
 	binary.LittleEndian.PutUint32(w.record, uint32(len(w.record)-4))
 	if w.size+int64(len(w.record)) > w.most {
 		w.full = true
@@ -250,17 +250,17 @@ func oneRecord(b []byte, d *frame.Decoder, each func(seq uint64, e *frame.Event)
 	if n > uint64(len(b)) {
 		return recordRead{}, fmt.Errorf("%w: %w", wire.ErrCorrupt, io.ErrUnexpectedEOF)
 	}
-	seq, err := frame.Counter(b[4:n])
+	h, err := d.Open(b[4:n])
 	if err != nil {
 		return recordRead{}, err
 	}
-	_, err = d.Decode(b[4:n], func(e *frame.Event) error {
+	err = d.Events(func(e *frame.Event) error {
 		if each != nil {
-			each(seq, e)
+			each(h.Counter, e)
 		}
 		return nil
 	})
-	return recordRead{int(n), seq}, err
+	return recordRead{int(n), h.Counter}, err
 }
 
 // remembered is an alert as it stood last.

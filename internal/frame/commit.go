@@ -12,6 +12,7 @@ import (
 // counter counting commits; its body is JSON.
 type Commit struct {
 	Epoch   uint64                   `json:"epoch"`             // counts the lives of the shard's owner
+	Owner   string                   `json:"owner,omitempty"`   // names it, where several processes may be one
 	Input   uint64                   `json:"input"`             // log sequence reached
 	Partial int                      `json:"partial,omitempty"` // outputs of the message after Input that are written already
 	At      alert.Time               `json:"at"`                // log time reached
@@ -30,18 +31,18 @@ func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return seal(dst, 'C', counter, raw), nil
+	return seal(dst, 'C', commitVersion, Header{Counter: counter}, raw), nil
 }
 
 // DecodeCommit reads what AppendCommit wrote.
 func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
-	counter, raw, err := open(nil, msg, 'C')
+	h, raw, err := open(nil, msg, 'C', commitVersion)
 	if err != nil {
 		return 0, nil, err
 	}
 	c = &Commit{}
 	if err := json.Unmarshal(raw, c); err != nil {
-		return counter, nil, corrupt("commit: %v", err)
+		return h.Counter, nil, corrupt("commit: %v", err)
 	}
-	return counter, c, nil
+	return h.Counter, c, nil
 }

@@ -15,6 +15,7 @@ type Decoder struct {
 	Only func(alert.Severity, alert.Status) bool
 
 	raw     []byte // of the frame; the strings are cut from it
+	body    []byte // of what is open: raw, or a part of the message
 	events  []Event
 	strings []string
 	severe  severityLabels // of the segment
@@ -29,36 +30,52 @@ type Decoder struct {
 // first error of either. Alerts and sources are valid until the next Decode: who
 // keeps one makes a copy, strings and all. Nothing is called for a frame whose
 // envelope or structure is unsound.
-func (d *Decoder) Decode(msg []byte, each func(*Event) error) (counter uint64, err error) {
+func (d *Decoder) Decode(msg []byte, each func(*Event) error) (Header, error) {
+	h, err := d.Open(msg)
+	if err != nil {
+		return Header{}, err
+	}
+	return h, d.Events(each)
+}
+
+// Open checks msg's envelope and says what it says. Events has its events.
+func (d *Decoder) Open(msg []byte) (Header, error) {
 	if spoils {
 		spoil(d.raw)
 	}
-	counter, raw, err := open(d.raw, msg, 'F')
+	d.body = nil
+	h, raw, err := open(d.raw, msg, 'F', version)
 	if err != nil {
-		return 0, err
+		return Header{}, err
 	}
 	if cap(raw) <= maxKeptRaw && msg[3] != codecStored {
 		d.raw = raw
 	}
-	r := wire.NewTextReader(raw)
+	d.body = raw
+	return h, nil
+}
+
+// Events is the rest of Decode, for what was opened last.
+func (d *Decoder) Events(each func(*Event) error) (err error) {
+	r := wire.NewTextReader(d.body)
 	events := d.events[:0]
-	defer func() { clear(events); d.events = events[:0] }()
+	defer func() { clear(events); d.events, d.body = events[:0], nil }()
 	d.alerts, d.labels, d.repeats, d.runs = d.alerts[:0], d.labels[:0], d.repeats[:0], d.runs[:0]
 	for r.Left() > 0 {
 		segment := r.Part()
 		if events, err = d.segment(events, &segment); err != nil {
-			return counter, err
+			return err
 		}
 	}
 	if r.Err() != nil {
-		return counter, r.Err()
+		return r.Err()
 	}
 	for i := range events {
 		if err := each(&events[i]); err != nil {
-			return counter, err
+			return err
 		}
 	}
-	return counter, nil
+	return nil
 }
 
 // maxKeptRaw is the largest body whose memory is kept for the next one.

@@ -6,10 +6,14 @@
 // and it never trusts a byte it reads: any input gives events or an error that
 // says where it broke.
 //
-// The format, version 1. Integers are unsigned varints unless said otherwise.
+// The format, version 2. Integers are unsigned varints unless said otherwise,
+// those with a number of bytes little endian.
 //
-//	frame     'W' 'F' version codec counter(8, little endian) rawLength body checksum(8, little endian)
+//	frame     'W' 'F' version codec counter(8) time(8) previous(8) [step, zigzag] rawLength body checksum(8)
 //	codec     0 stored, 1 S2 block
+//	time      of its writer's clock, Unix ns
+//	previous  the checksum of the frame before; 0 where there is none, or it is not known
+//	step      by how much that clock was set since the frame before, ns
 //	checksum  xxhash64 of all that stands before it
 //	raw body  { segmentLength segment }...
 //	segment   stringCount { length bytes }... eventCount { kind(1) length payload }...
@@ -22,25 +26,31 @@
 //	alert     flags(1) marks(1) labelCount { name value }... annotationCount { name value }...
 //	          [startsAt - base, zigzag] [endsAt - base, zigzag] [generatorURL]
 //	flags     1 resolved, 2 has startsAt, 4 has endsAt, 8 has generatorURL
+//
+// Version 1 has no time, previous and step; commit records are written so still.
 package frame
 
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/s2"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/wire"
 )
 
 const (
-	version = 1
+	version       = 2 // of frames
+	commitVersion = 1
 
 	codecStored = 0
 	codecS2     = 1
 
 	headerBytes   = 12
+	clockBytes    = 16 // time and previous
 	checksumBytes = 8
 )
 
@@ -59,30 +69,53 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
+// Header is what a frame says of itself.
+type Header struct {
+	Counter uint64
+
+	// At is what time it was for the writer; 0 in a frame of version 1, whose time
+	// is that at which the broker stored it.
+	At alert.Time
+
+	// Previous is the checksum of the frame that this one was written behind; 0
+	// where there was none, or its writer could not read it.
+	Previous uint64
+
+	// Step is by how much the writer's clock was set, or stood still, between the
+	// frame before and this one: the time that all frames up to here are by is to
+	// be taken as so much later.
+	Step time.Duration
+}
+
 // Packer makes frames and reuses its memory from one to the next. The zero value
 // is ready.
 type Packer struct{ raw []byte }
 
 // Append appends a frame that holds the given segments to dst.
-func (p *Packer) Append(dst []byte, counter uint64, segments ...[]byte) []byte {
+func (p *Packer) Append(dst []byte, h Header, segments ...[]byte) []byte {
 	p.raw = p.raw[:0]
 	for _, s := range segments {
 		p.raw = binary.AppendUvarint(p.raw, uint64(len(s)))
 		p.raw = append(p.raw, s...)
 	}
-	return seal(dst, 'F', counter, p.raw)
+	return seal(dst, 'F', version, h, p.raw)
 }
 
 // Append is that of a Packer that is used once.
-func Append(dst []byte, counter uint64, segments ...[]byte) []byte {
-	return new(Packer).Append(dst, counter, segments...)
+func Append(dst []byte, h Header, segments ...[]byte) []byte {
+	return new(Packer).Append(dst, h, segments...)
 }
 
 // seal wraps raw in the envelope that frames and commit records share.
-func seal(dst []byte, kind byte, counter uint64, raw []byte) []byte {
+func seal(dst []byte, kind, version byte, h Header, raw []byte) []byte {
 	at := len(dst)
 	dst = append(dst, 'W', kind, version, codecS2)
-	dst = binary.LittleEndian.AppendUint64(dst, counter)
+	dst = binary.LittleEndian.AppendUint64(dst, h.Counter)
+	if version > 1 {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(h.At))
+		dst = binary.LittleEndian.AppendUint64(dst, h.Previous)
+		dst = binary.AppendVarint(dst, int64(h.Step))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(raw)))
 	body := len(dst)
 	if room := s2.MaxEncodedLen(len(raw)); cap(dst)-body < room+checksumBytes {
@@ -97,49 +130,69 @@ func seal(dst []byte, kind byte, counter uint64, raw []byte) []byte {
 	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[at:]))
 }
 
-// open checks the envelope and returns the counter and the raw body, which is in
-// dst if it has room, or in msg where that was stored as it is.
-func open(dst, msg []byte, kind byte) (counter uint64, raw []byte, err error) {
+// Checksum is what the next frame has as its Previous. It does not look whether
+// it is right.
+func Checksum(msg []byte) uint64 {
+	if len(msg) < checksumBytes {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(msg[len(msg)-checksumBytes:])
+}
+
+// ReadHeader checks the envelope and returns what it says.
+func ReadHeader(msg []byte) (Header, error) {
+	h, _, err := open(nil, msg, 'F', version)
+	return h, err
+}
+
+// open checks the envelope and returns what it says and the raw body, which is
+// in dst if it has room, or in msg where that was stored as it is.
+func open(dst, msg []byte, kind, newest byte) (h Header, raw []byte, err error) {
 	if len(msg) < headerBytes+1+checksumBytes {
-		return 0, nil, corrupt("%d bytes are too few", len(msg))
+		return h, nil, corrupt("%d bytes are too few", len(msg))
 	}
 	if msg[0] != 'W' || msg[1] != kind {
-		return 0, nil, corrupt("it begins with %q, want %q", msg[:2], []byte{'W', kind})
+		return h, nil, corrupt("it begins with %q, want %q", msg[:2], []byte{'W', kind})
 	}
 	end := len(msg) - checksumBytes
-	if want, got := binary.LittleEndian.Uint64(msg[end:]), xxhash.Sum64(msg[:end]); want != got {
-		return 0, nil, corrupt("checksum %016x, want %016x", got, want)
+	if want, got := Checksum(msg), xxhash.Sum64(msg[:end]); want != got {
+		return h, nil, corrupt("checksum %016x, want %016x", got, want)
 	}
-	if msg[2] != version {
-		return 0, nil, fmt.Errorf("frame of version %d: this program reads up to version %d; use a newer one", msg[2], version)
+	if msg[2] == 0 || msg[2] > newest {
+		return h, nil, fmt.Errorf("frame of version %d: this program reads up to version %d; use a newer one", msg[2], newest)
 	}
-	counter = binary.LittleEndian.Uint64(msg[4:])
-	size, n := binary.Uvarint(msg[headerBytes:end])
-	if n <= 0 || size > MaxRawBytes {
-		return 0, nil, corrupt("length of the body")
+	r := wire.NewReader(msg[4:end])
+	h.Counter = r.Fixed()
+	if msg[2] > 1 {
+		h.At, h.Previous, h.Step = alert.Time(r.Fixed()), r.Fixed(), time.Duration(r.Int())
 	}
-	body := msg[headerBytes+n : end]
-	switch msg[3] {
+	size := r.Uint()
+	if r.Err() != nil || size > MaxRawBytes {
+		return h, nil, corrupt("length of the body")
+	}
+	if raw, err = unpack(dst, msg[end-r.Left():end], msg[3], size); err != nil {
+		return h, nil, err
+	}
+	return h, raw, nil
+}
+
+// unpack returns the size bytes that a body holds.
+func unpack(dst, body []byte, codec byte, size uint64) (raw []byte, err error) {
+	switch codec {
 	case codecStored:
 		raw = body
 	case codecS2:
 		if got, err := s2.DecodedLen(body); err != nil || uint64(got) != size {
-			return 0, nil, corrupt("body unpacks to %d bytes, want %d", got, size)
+			return nil, corrupt("body unpacks to %d bytes, want %d", got, size)
 		}
 		if raw, err = s2.Decode(dst[:0], body); err != nil {
-			return 0, nil, corrupt("body: %v", err)
+			return nil, corrupt("body: %v", err)
 		}
 	default:
-		return 0, nil, corrupt("codec %d", msg[3])
+		return nil, corrupt("codec %d", codec)
 	}
 	if uint64(len(raw)) != size {
-		return 0, nil, corrupt("body of %d bytes, want %d", len(raw), size)
+		return nil, corrupt("body of %d bytes, want %d", len(raw), size)
 	}
-	return counter, raw, nil
-}
-
-// Counter reads a frame's number without decoding its events.
-func Counter(msg []byte) (uint64, error) {
-	counter, _, err := open(nil, msg, 'F')
-	return counter, err
+	return raw, nil
 }

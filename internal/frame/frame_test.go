@@ -92,7 +92,7 @@ func encode(t testing.TB, counter uint64, events []Event) []byte {
 			t.Fatal(err)
 		}
 	}
-	return Append(nil, counter, s.Append(nil))
+	return Append(nil, Header{Counter: counter}, s.Append(nil))
 }
 
 // text prints events as a golden file has them.
@@ -100,7 +100,7 @@ func text(t testing.TB, msg []byte) string {
 	t.Helper()
 	var b strings.Builder
 	var d Decoder
-	counter, err := d.Decode(msg, func(e *Event) error {
+	h, err := d.Decode(msg, func(e *Event) error {
 		j, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -121,15 +121,29 @@ func text(t testing.TB, msg []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("counter %d\n%s", counter, b.String())
+	return fmt.Sprintf("%s\n%s", headerText(&h), b.String())
+}
+
+func headerText(h *Header) string {
+	if h.At == 0 {
+		return fmt.Sprintf("counter %d", h.Counter)
+	}
+	return fmt.Sprintf("counter %d, at %d, behind %016x, clock set by %s", h.Counter, h.At, h.Previous, h.Step)
 }
 
 func TestRoundTrip(t *testing.T) {
 	events := everyKind(t)
-	msg := encode(t, 42, events)
+	var s Segment
+	for i := range events {
+		if err := s.Add(&events[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head := Header{Counter: 42, At: at, Previous: 1<<63 + 7, Step: -time.Hour}
+	msg := Append(nil, head, s.Append(nil))
 	var d Decoder
 	i := 0
-	counter, err := d.Decode(msg, func(e *Event) error {
+	got, err := d.Decode(msg, func(e *Event) error {
 		want, _ := json.Marshal(&events[i])
 		if got, _ := json.Marshal(e); !bytes.Equal(got, want) {
 			t.Errorf("event %d came back as\n%s\nwant\n%s", i, got, want)
@@ -137,11 +151,11 @@ func TestRoundTrip(t *testing.T) {
 		i++
 		return nil
 	})
-	if err != nil || counter != 42 || i != len(events) {
-		t.Fatalf("decoded %d of %d events, counter %d, error %v", i, len(events), counter, err)
+	if err != nil || got != head || i != len(events) {
+		t.Fatalf("decoded %d of %d events, header %+v, error %v", i, len(events), got, err)
 	}
-	if n, err := Counter(msg); n != 42 || err != nil {
-		t.Errorf("Counter = %d, %v", n, err)
+	if got, err := ReadHeader(msg); got != head || err != nil {
+		t.Errorf("ReadHeader = %+v, %v", got, err)
 	}
 }
 
@@ -151,7 +165,7 @@ func TestSegmentsOfSeveralWriters(t *testing.T) {
 	b.AddAlerts("two", 0, sample(70)) // grows the decoder's memory
 	var got []string
 	var d Decoder
-	_, err := d.Decode(Append(nil, 1, a.Append(nil), b.Append(nil)), func(e *Event) error {
+	_, err := d.Decode(Append(nil, Header{Counter: 1}, a.Append(nil), b.Append(nil)), func(e *Event) error {
 		got = append(got, fmt.Sprint(e.Source, len(e.Alerts), e.Alerts[2].Labels.Get("pod")))
 		return nil
 	})
@@ -162,20 +176,24 @@ func TestSegmentsOfSeveralWriters(t *testing.T) {
 
 // TestGolden holds that frames of every released version can be read for ever.
 func TestGolden(t *testing.T) {
-	const frameFile, numbersFile, commitFile = "testdata/v1.frame", "testdata/v1-numbers.frame", "testdata/v1.commit"
+	const frameFile, commitFile = "testdata/v2.frame", "testdata/v1.commit"
 	if *update {
 		commit, err := AppendCommit(nil, 7, &Commit{Epoch: 2, Input: 99, At: at, Outputs: []correlate.Notification{{Incident: 3, Revision: 1, Kind: correlate.Page, Receiver: "oncall", GroupKey: "{}:{}", Alerts: []correlate.Member{{Labels: sample(1)[0].Labels, StartsAt: at}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, frameFile, encode(t, 42, everyKind(t)[:10]))
-		write(t, numbersFile, encode(t, 43, []Event{deliveries()}))
+		var s Segment
+		for _, e := range everyKind(t) {
+			if err := s.Add(&e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, frameFile, Append(nil, Header{Counter: 42, At: at, Previous: 0xfedcba9876543210, Step: -time.Hour}, s.Append(nil)))
 		write(t, commitFile, commit)
 		write(t, frameFile+".txt", []byte(text(t, read(t, frameFile))))
-		write(t, numbersFile+".txt", []byte(text(t, read(t, numbersFile))))
 		write(t, commitFile+".txt", []byte(commitText(t, read(t, commitFile))))
 	}
-	for _, file := range []string{frameFile, numbersFile} {
+	for _, file := range []string{"testdata/v1.frame", "testdata/v1-numbers.frame", frameFile} {
 		if got, want := text(t, read(t, file)), string(read(t, file+".txt")); got != want {
 			t.Errorf("%s reads as\n%s\nwant\n%s", file, got, want)
 		}
@@ -236,14 +254,14 @@ func TestNewerVersionSaysSo(t *testing.T) {
 	msg[2] = version + 1
 	msg = reseal(msg)
 	var d Decoder
-	if _, err := d.Decode(msg, nil); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := d.Decode(msg, nil); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestHostileLengthsAllocateLittle(t *testing.T) {
 	// A segment that claims a vast number of strings, in a sound envelope.
-	msg := Append(nil, 1, []byte{0xff, 0xff, 0xff, 0xff, 0x7f})
+	msg := Append(nil, Header{Counter: 1}, []byte{0xff, 0xff, 0xff, 0xff, 0x7f})
 	var d Decoder
 	n := testing.AllocsPerRun(10, func() {
 		if _, err := d.Decode(msg, nil); !errors.Is(err, ErrCorrupt) {
@@ -285,7 +303,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add(s.Append(nil))
 	f.Fuzz(func(t *testing.T, segment []byte) {
 		var d Decoder
-		d.Decode(Append(nil, 1, segment), func(e *Event) error { return nil })
+		d.Decode(Append(nil, Header{Counter: 1}, segment), func(e *Event) error { return nil })
 	})
 }
 
@@ -295,6 +313,32 @@ func reseal(msg []byte) []byte {
 		return msg
 	}
 	return sum(msg[:len(msg)-checksumBytes])
+}
+
+// TestSegmentIsUsedAgain holds that nothing of the segment before shows, whichever
+// has more strings.
+func TestSegmentIsUsedAgain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	var used Segment
+	for i := range 200 {
+		var alerts []alert.Alert
+		for range 1 + rng.IntN(20) {
+			a := alert.Alert{StartsAt: 1000}
+			for l := range 1 + rng.IntN(40) {
+				a.Labels = append(a.Labels, alert.Label{Name: fmt.Sprint("label", l), Value: word(rng) + "."})
+			}
+			a.Annotations = a.Labels[:rng.IntN(len(a.Labels))]
+			alerts = append(alerts, a)
+		}
+		var fresh Segment
+		used.Reset()
+		for _, s := range []*Segment{&used, &fresh} {
+			s.AddAlerts("prometheus", 0, alerts)
+		}
+		if got, want := used.Append(nil), fresh.Append(nil); !bytes.Equal(got, want) {
+			t.Fatalf("segment %d is %x, want %x", i, got, want)
+		}
+	}
 }
 
 func TestRandomAlertsRoundTrip(t *testing.T) {
@@ -316,7 +360,7 @@ func TestRandomAlertsRoundTrip(t *testing.T) {
 		s.AddAlerts("s", time.Duration(seed), alerts)
 		var d Decoder
 		var got []alert.Alert
-		if _, err := d.Decode(Append(nil, seed, s.Append(nil)), func(e *Event) error { got = e.Alerts; return nil }); err != nil {
+		if _, err := d.Decode(Append(nil, Header{Counter: seed}, s.Append(nil)), func(e *Event) error { got = e.Alerts; return nil }); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(alerts) {
@@ -342,7 +386,7 @@ func BenchmarkAppend(b *testing.B) {
 		s.Reset()
 		s.AddAlerts("alertmanager", 0, alerts)
 		seg = s.Append(seg[:0])
-		buf = Append(buf[:0], 1, seg)
+		buf = Append(buf[:0], Header{Counter: 1}, seg)
 	}
 	b.ReportMetric(float64(len(buf))/64, "B/alert")
 }
@@ -350,7 +394,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	var s Segment
 	s.AddAlerts("alertmanager", 0, sample(64))
-	msg := Append(nil, 1, s.Append(nil))
+	msg := Append(nil, Header{Counter: 1}, s.Append(nil))
 	var d Decoder
 	b.ReportAllocs()
 	for b.Loop() {
@@ -404,7 +448,7 @@ func TestOnlyWhatIsAskedFor(t *testing.T) {
 	}
 	var s Segment
 	s.AddAlerts("prometheus", 0, alerts)
-	msg := Append(nil, 1, s.Append(nil))
+	msg := Append(nil, Header{Counter: 1}, s.Append(nil))
 	asked := 0
 	d := Decoder{Only: func(v alert.Severity, status alert.Status) bool {
 		want := &alerts[asked]

@@ -10,7 +10,7 @@ func TestLadderEventRoundTrip(t *testing.T) {
 	}
 	var d Decoder
 	n := 0
-	_, err := d.Decode(Append(nil, 1, s.Append(nil)), func(e *Event) error {
+	_, err := d.Decode(Append(nil, Header{Counter: 1}, s.Append(nil)), func(e *Event) error {
 		if n++; e.Kind != 11 || *e.Ladder != want {
 			t.Errorf("kind %d came back as %+v", e.Kind, e.Ladder)
 		}

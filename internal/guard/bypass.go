@@ -3,7 +3,6 @@ package guard
 import (
 	"time"
 
-	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/guard/kept"
 )
 
@@ -25,14 +24,14 @@ func (g *Guard) Looked() time.Time {
 
 // due reports whether an alert has to be paged that is not settled: it is
 // pending until then, or nothing is known of it.
-func (g *Guard) due(w *watched, pending bool, until alert.Time, now time.Time) bool {
+func (g *Guard) due(w *watched, pending bool, until, now time.Time) bool {
 	if w.forced {
 		return true
 	}
 	if !pending {
 		return !w.pageBy.After(now) || g.bypass.Load() && now.Sub(w.seen) >= bypassWithin
 	}
-	by := until.Std().Add(g.patience())
+	by := until.Add(g.patience())
 	if by.Before(now) {
 		return true
 	}

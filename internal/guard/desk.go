@@ -3,6 +3,7 @@ package guard
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/guard/pager"
@@ -15,20 +16,21 @@ type Desk struct {
 	applied atomic.Uint64
 
 	mu      sync.Mutex
-	pending map[alert.Fingerprint]alert.Time
+	pending map[alert.Fingerprint]time.Time
 }
 
 // NewDesk returns an empty desk.
 func NewDesk() *Desk {
-	return &Desk{pending: map[alert.Fingerprint]alert.Time{}}
+	return &Desk{pending: map[alert.Fingerprint]time.Time{}}
 }
 
 // Applied says that all alerts of the log up to message seq have a disposition,
 // be it that their page is pending.
 func (d *Desk) Applied(seq uint64) { d.applied.Store(seq) }
 
-// Pending says that an alert's page is due at a time.
-func (d *Desk) Pending(f alert.Fingerprint, until alert.Time) {
+// Pending says that an alert's page is due at a time, which has to be one of the
+// monotonic clock: the machine's may be set.
+func (d *Desk) Pending(f alert.Fingerprint, until time.Time) {
 	d.mu.Lock()
 	d.pending[f] = until
 	d.mu.Unlock()
@@ -43,9 +45,9 @@ func (d *Desk) Settled(f alert.Fingerprint) {
 
 // standing says what is known of an alert that came with message seq: nothing
 // yet, or that it is settled, or until when it is pending.
-func (d *Desk) standing(f alert.Fingerprint, seq uint64) (known bool, until alert.Time) {
+func (d *Desk) standing(f alert.Fingerprint, seq uint64) (known bool, until time.Time) {
 	if d.applied.Load() < seq {
-		return false, 0
+		return false, time.Time{}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

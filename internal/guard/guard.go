@@ -206,7 +206,7 @@ func (g *Guard) watch(a *kept.Alert, seq uint64, accepted time.Time) {
 	default:
 		return
 	}
-	if known, until := g.opts.Desk.standing(a.Fingerprint, seq); known && until == 0 {
+	if known, until := g.opts.Desk.standing(a.Fingerprint, seq); known && until.IsZero() {
 		return // the engine is ahead of us
 	}
 	g.mu.Lock()
@@ -215,11 +215,11 @@ func (g *Guard) watch(a *kept.Alert, seq uint64, accepted time.Time) {
 		w.seq = seq // sent again; its time runs from the first
 		return
 	}
-	pageBy := accepted.Add(within)
-	if earliest := time.Now().Add(grace); pageBy.Before(earliest) {
-		pageBy = earliest
-	}
-	g.await(&watched{Alert: a, seq: seq, pageBy: pageBy, seen: time.Now()})
+	now := time.Now()
+	// How long ago it was accepted, as far as the clock can be believed: it may
+	// have been set since.
+	ago := min(max(now.Sub(accepted), 0), within-grace)
+	g.await(&watched{Alert: a, seq: seq, pageBy: now.Add(within - ago), seen: now})
 }
 
 // inspect lets go of what is settled and pages what is overdue.
@@ -229,7 +229,7 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 	g.left = nil
 	for f, w := range g.waiting { // order: sorted below
 		known, until := g.opts.Desk.standing(f, w.seq)
-		if known && until == 0 && !w.forced {
+		if known && until.IsZero() && !w.forced {
 			delete(g.waiting, f)
 			continue
 		}

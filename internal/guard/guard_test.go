@@ -67,8 +67,8 @@ func (p *post) begin(r *pager.Route) {
 	p.guard = New(Options{Read: p.log.ReadLogSince, Desk: p.desk, Pager: send})
 }
 
-func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
-	if receiver == "hangs" {
+func (p *post) send(ctx context.Context, page pager.Page, others int) error {
+	if page.Receiver == "hangs" {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -78,7 +78,7 @@ func (p *post) send(ctx context.Context, receiver, key string, a *alert.Alert, o
 		return errors.New("refused")
 	}
 	p.others = others
-	p.pages = append(p.pages, receiver+" "+key+" "+a.Labels.Get("pod"))
+	p.pages = append(p.pages, page.Receiver+" "+page.Key+" "+page.Alert.Labels.Get("pod"))
 	return nil
 }
 
@@ -127,7 +127,7 @@ func TestPagesWhatNobodyDecidedAbout(t *testing.T) {
 func TestIsQuietAboutWhatIsDecided(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
 		f := p.fire("critical", "a", alert.Firing)
-		p.desk.Pending(f, alert.TimeOf(time.Now().Add(5*time.Minute)))
+		p.desk.Pending(f, time.Now().Add(5*time.Minute))
 		p.desk.Applied(p.seq)
 		time.Sleep(5 * time.Minute)
 		p.want("while it is pending", "")
@@ -145,7 +145,7 @@ func TestIsQuietAboutWhatIsDecided(t *testing.T) {
 func TestPagesWhatIsPendingForTooLong(t *testing.T) {
 	watch(t, func(t *testing.T, p *post) {
 		f := p.fire("critical", "a", alert.Firing)
-		p.desk.Pending(f, alert.TimeOf(time.Now().Add(30*time.Second)))
+		p.desk.Pending(f, time.Now().Add(30*time.Second))
 		p.desk.Applied(p.seq)
 		time.Sleep(30*time.Second + grace + 2*time.Second)
 		p.want("past its time", keyA+" a")

@@ -97,12 +97,12 @@ func (l *line) encode(t *testing.T, c *Case, b *ingest.Batch) {
 		}
 	}
 	l.sequence++
-	message := frame.Append(nil, l.sequence, l.segment.Append(nil))
+	message := frame.Append(nil, frame.Header{Counter: l.sequence}, l.segment.Append(nil))
 	if len(message) > frame.MaxBytes {
 		t.Errorf("%s: a frame of %d bytes", c, len(message))
 	}
 	alerts, quarantined := b.Alerts, b.Quarantined
-	counter, err := l.decoder.Decode(message, func(e *frame.Event) error {
+	h, err := l.decoder.Decode(message, func(e *frame.Event) error {
 		switch e.Kind {
 		case frame.Alerts:
 			for i := range e.Alerts {
@@ -123,8 +123,8 @@ func (l *line) encode(t *testing.T, c *Case, b *ingest.Batch) {
 		}
 		return nil
 	})
-	if err != nil || counter != l.sequence || len(alerts)+len(quarantined) > 0 {
-		t.Errorf("%s: read back from the log: %v, frame %d, %d alerts and %d pieces missing", c, err, counter, len(alerts), len(quarantined))
+	if err != nil || h.Counter != l.sequence || len(alerts)+len(quarantined) > 0 {
+		t.Errorf("%s: read back from the log: %v, frame %d, %d alerts and %d pieces missing", c, err, h.Counter, len(alerts), len(quarantined))
 	}
 }
 

@@ -63,9 +63,9 @@ func TestBubble(t *testing.T) {
 	if !single {
 		f.vacuity(t, n)
 	}
-	fmt.Printf("bubble: scenarios=%d crashes=%d points=%d/%d stops=%d reloads=%d posts=%d 5xx=%d 429=%d hang=%d refused=%d lost_answers=%d poison=%d damaged_snapshots=%d lost=%d phantom=%d open=%d other_keys=%d unheard=%d late=%d unsound=%d on_time=%d slowest=%s seconds=%.0f\n",
+	fmt.Printf("bubble: scenarios=%d crashes=%d points=%d/%d stops=%d reloads=%d posts=%d 5xx=%d 429=%d hang=%d refused=%d lost_answers=%d poison=%d damaged_snapshots=%d clock_sets=%d lost=%d phantom=%d open=%d other_keys=%d unheard=%d late=%d unsound=%d on_time=%d slowest=%s seconds=%.0f\n",
 		f.scenarios, f.crashes, points, engine.NumPoints, f.stops, f.reloads, f.posts, f.troubles[serverErrors], f.troubles[tooMany], f.troubles[hanging],
-		f.troubles[refusal], f.troubles[lostAnswers], f.troubles[poisonous], f.troubles[damagedSnapshot],
+		f.troubles[refusal], f.troubles[lostAnswers], f.troubles[poisonous], f.troubles[damagedSnapshot], f.troubles[clockSet],
 		f.lost, f.phantoms, f.open, f.keys, f.unheard, f.late, f.unsound, f.onTime, f.slowest.Round(time.Millisecond), time.Since(began).Seconds())
 }
 

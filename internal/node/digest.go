@@ -45,6 +45,9 @@ type digests struct {
 }
 
 func (d *digests) look(ctx context.Context, now time.Time) {
+	if !d.node.stream.May() {
+		return
+	}
 	waiting := d.node.guard.Waiting()
 	if len(waiting) == 0 {
 		clear(d.told)

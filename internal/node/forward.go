@@ -24,6 +24,11 @@ const (
 	// again: its sender goes on sending it.
 	forwardMemory = 10 * time.Minute
 
+	// standstill is how long an append to a shared log takes only if this process
+	// stood still meanwhile: another may have stored the alert's frame, paged and
+	// heard its end by then.
+	standstill = 5 * time.Second
+
 	// maxForwarded bounds those that are remembered. One more may be paged
 	// again, under the key that it has.
 	maxForwarded = 16 << 10
@@ -54,6 +59,7 @@ func newForward(n *Node, log *stream.Stream) *forward {
 
 // Append implements ingest.Log.
 func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
+	begun := time.Now()
 	err := f.log.Append(ctx, b)
 	if err == nil {
 		f.recovered()
@@ -62,7 +68,7 @@ func (f *forward) Append(ctx context.Context, b *ingest.Batch) error {
 		return err
 	}
 	f.fail(err)
-	if len(b.Repeats) > 0 {
+	if len(b.Repeats) > 0 || f.node.stream.Shared() && time.Since(begun) >= standstill {
 		return err // it comes again in full
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)

@@ -37,7 +37,11 @@ func guardRoute(r *correlate.Route) pager.Route {
 // sendRaw brings one alert to all that stands behind a receiver, past log, core
 // and queues. It succeeds when one of the integrations took it: somebody has
 // been told then. A receiver with nobody behind it has nobody to tell.
-func (n *Node) sendRaw(ctx context.Context, receiver, key string, a *alert.Alert, others int) error {
+func (n *Node) sendRaw(ctx context.Context, p pager.Page, others int) error {
+	if err := n.mayPageRaw(ctx, p.Logged); err != nil {
+		return err
+	}
+	a, receiver, key := p.Alert, p.Receiver, p.Key
 	m := &correlate.Notification{
 		Kind: correlate.Page, Reason: correlate.FirstNotification, Class: correlate.WantsResolved | correlate.FiringOnly,
 		Receiver: receiver, GroupKey: key, Keys: []string{key}, GroupLabels: a.Labels, At: alert.TimeOf(time.Now()),
@@ -332,7 +336,9 @@ func (r *rawPages) drop(p *rawPage) error {
 func (n *Node) closeRaw(ctx context.Context) {
 	every(ctx, rawLook, func() {
 		for _, p := range n.raw.list() {
-			n.tend(ctx, &p)
+			if n.stream.May() { // else another process looks after what the log knows
+				n.tend(ctx, &p)
+			}
 		}
 	})
 }

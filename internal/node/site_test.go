@@ -55,8 +55,9 @@ type site struct {
 	network  *sinktest.Network
 	node     *Node
 	sent     uint64
-	probe    func(*frame.Event) // breaks the core
-	told     *http.Client       // by which self-alerts go out
+	starts   map[string]time.Time // when alerts began, as their sender says with each, by its own clock; nil where it says nothing
+	probe    func(*frame.Event)   // breaks the core
+	told     *http.Client         // by which self-alerts go out
 }
 
 func newSite(t *testing.T) *site {
@@ -75,16 +76,23 @@ func newSiteWith(t *testing.T, log stream.Options) *site {
 
 func (s *site) start() {
 	s.t.Helper()
+	s.launch()
+	<-s.node.Ready()
+}
+
+func (s *site) launch() {
+	s.t.Helper()
 	n, err := Start(s.t.Context(), s.options())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.node = n
-	<-n.Ready()
 }
 
 func (s *site) options() Options {
-	s.log.Dir = s.dir
+	if s.log.Beside == nil {
+		s.log.Dir = s.dir
+	}
 	o := Options{
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
@@ -152,6 +160,7 @@ func (s *site) post(samples ...sample) {
 	type wire struct {
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`
+		StartsAt    time.Time         `json:"startsAt,omitzero"`
 		EndsAt      time.Time         `json:"endsAt,omitzero"`
 	}
 	var body []wire
@@ -163,6 +172,14 @@ func (s *site) post(samples ...sample) {
 		}
 		if a.resolved {
 			w.EndsAt = time.Now()
+		}
+		if key := a.name + a.pod; s.starts != nil {
+			if s.starts[key].IsZero() {
+				s.starts[key] = time.Now()
+			}
+			if w.StartsAt = s.starts[key]; a.resolved {
+				delete(s.starts, key)
+			}
 		}
 		body = append(body, w)
 	}

@@ -72,7 +72,7 @@ func (l *teller) event(e frame.Event) (more bool) {
 		l.t.Fatal(err)
 	}
 	l.seq++
-	more, err := l.c.Apply(&stream.Message{Seq: l.seq, At: l.now, Data: frame.Append(nil, l.seq, s.Append(nil))})
+	more, err := l.c.Apply(&stream.Message{Seq: l.seq, At: l.now, Data: frame.Append(nil, frame.Header{Counter: l.seq}, s.Append(nil))})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func BenchmarkCompare(b *testing.B) {
 	for range b.N {
 		l.seq++
 		l.now = l.now.Add(100 * time.Millisecond)
-		data := frame.Append(nil, l.seq, frames[l.seq%uint64(len(frames))])
+		data := frame.Append(nil, frame.Header{Counter: l.seq}, frames[l.seq%uint64(len(frames))])
 		if more, err := l.c.Apply(&stream.Message{Seq: l.seq, At: l.now, Data: data}); err != nil || !more {
 			b.Fatal(more, err)
 		}

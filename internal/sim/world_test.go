@@ -189,7 +189,12 @@ func (w *world) store(events, spoken []frame.Event) uint64 {
 		}
 	}
 	w.received = append(w.received, received)
-	w.log = append(w.log, stream.Message{Seq: seq, At: w.wall(), Data: frame.Append(nil, seq, segments...)})
+	// As on a log that others write too: a step of the clock is not told.
+	h := frame.Header{Counter: seq, At: w.wall()}
+	if seq > 1 {
+		h.Previous = frame.Checksum(w.log[seq-2].Data)
+	}
+	w.log = append(w.log, stream.Message{Seq: seq, At: w.wall(), Data: frame.Append(nil, h, segments...)})
 	return seq
 }
 

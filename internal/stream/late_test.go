@@ -51,7 +51,7 @@ func (l *line) thaw() error {
 func TestSlowLogHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{}
-		s, err := Open(t.Context(), Options{Dir: t.TempDir(), line: func(c net.Conn) net.Conn { l.Conn = c; return l }})
+		s, err := Open(t.Context(), Options{Dir: t.TempDir(), Line: func(c net.Conn) net.Conn { l.Conn = c; return l }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/alert"
 )
@@ -23,6 +24,16 @@ const (
 	readAheadBytes  = 8 << 20
 )
 
+// How a reader of a shared log learns that its consumer is gone with the server
+// that had it: by a heartbeat that is missing, twice, of a request that is made
+// anew every so often. A consumer that nobody reads any more goes by itself.
+const (
+	readerHeartbeat = time.Second
+	readerExpiry    = 5 * time.Second
+	readerInactive  = 30 * time.Second
+	readerTimeout   = 2 * time.Second // to make it: what is asked while there is no leader is never answered
+)
+
 // Message is one message of a stream.
 type Message struct {
 	Seq  uint64
@@ -30,8 +41,9 @@ type Message struct {
 	Data []byte
 }
 
-// Reader reads a stream in order. When the embedded server starts anew it goes
-// on behind the last message that it returned.
+// Reader reads a stream in order. When the embedded server starts anew, or one of
+// a shared log's is lost with what it had for us, it goes on behind the last
+// message that it returned.
 type Reader struct {
 	s    *Stream
 	name string
@@ -40,6 +52,7 @@ type Reader struct {
 	mu     sync.Mutex
 	cfg    jetstream.OrderedConsumerConfig
 	it     jetstream.MessagesContext // nil when there is no server
+	count  uint64                    // of the messages of it
 	closed bool
 }
 
@@ -82,20 +95,20 @@ func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedCon
 
 // begin asks a server for the messages from cfg on.
 func (r *Reader) begin(ctx context.Context, l *link) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	timeout := apiTimeout
+	if r.s.Shared() {
+		timeout = readerTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r.mu.Lock()
 	cfg := r.cfg
 	r.mu.Unlock()
-	c, err := l.js.OrderedConsumer(ctx, r.name, cfg)
-	if err != nil {
-		return err
-	}
 	ahead := readAheadLog
 	if r.name == outboxName {
 		ahead = readAheadOutbox
 	}
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes))
+	it, err := r.consume(ctx, l, &cfg, jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes))
 	if err != nil {
 		return err
 	}
@@ -105,8 +118,29 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 		it.Stop()
 		return ErrClosed
 	}
-	r.it = it
+	r.it, r.count = it, 0
 	return nil
+}
+
+// consume makes a consumer at the server. The client's ordered one looks after
+// itself, with a lock held and pauses of up to 10 s between two tries: that is
+// well with a server in this process, and too long where another may be gone.
+func (r *Reader) consume(ctx context.Context, l *link, cfg *jetstream.OrderedConsumerConfig, limit jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+	if !r.s.Shared() {
+		c, err := l.js.OrderedConsumer(ctx, r.name, *cfg)
+		if err != nil {
+			return nil, err
+		}
+		return c.Messages(limit)
+	}
+	c, err := l.js.CreateConsumer(ctx, r.name, jetstream.ConsumerConfig{
+		DeliverPolicy: cfg.DeliverPolicy, OptStartSeq: cfg.OptStartSeq, OptStartTime: cfg.OptStartTime,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: readerInactive,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Messages(limit, jetstream.PullExpiry(readerExpiry), jetstream.PullHeartbeat(readerHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 }
 
 // ErrClosed is what Next returns once the reader is closed.
@@ -131,6 +165,11 @@ func (r *Reader) Next() (Message, error) {
 		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && r.stopped(it) {
 			continue
 		}
+		if err != nil && r.s.Shared() {
+			r.s.log.Debug("a reader begins anew", zap.String("stream", r.name), zap.Error(err))
+			r.drop(it)
+			continue
+		}
 		if err != nil {
 			return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
 		}
@@ -138,11 +177,35 @@ func (r *Reader) Next() (Message, error) {
 		if err != nil {
 			return Message{}, fmt.Errorf("%s: next message: %w", r.name, err)
 		}
-		r.mu.Lock()
-		r.cfg = bySequence(meta.Sequence.Stream + 1)
-		r.mu.Unlock()
+		if !r.follows(it, meta) {
+			r.drop(it)
+			continue
+		}
 		return Message{Seq: meta.Sequence.Stream, At: alert.TimeOf(meta.Timestamp), Data: msg.Data()}, nil
 	}
+}
+
+// follows notes a message, if it is the next: one that was lost on its way is no
+// gap in the stream. The client's ordered consumer sees to that itself.
+func (r *Reader) follows(it jetstream.MessagesContext, meta *jetstream.MsgMetadata) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.Shared() && (r.it != it || meta.Sequence.Consumer != r.count+1) {
+		return false
+	}
+	r.count++
+	r.cfg = bySequence(meta.Sequence.Stream + 1)
+	return true
+}
+
+// drop has an iterator replaced.
+func (r *Reader) drop(it jetstream.MessagesContext) {
+	r.mu.Lock()
+	if r.it == it {
+		r.it = nil
+	}
+	r.mu.Unlock()
+	it.Stop()
 }
 
 // stopped notes that an iterator has ended; false when nobody asked it to.
@@ -164,7 +227,16 @@ func (r *Reader) resume() error {
 			if err == nil || errors.Is(err, ErrClosed) {
 				return err
 			}
-			return fmt.Errorf("%s: go on reading: %w", r.name, err)
+			if !r.s.Shared() {
+				return fmt.Errorf("%s: go on reading: %w", r.name, err)
+			}
+			r.s.log.Warn("no server has what is to be read", zap.String("stream", r.name), zap.Error(err))
+			select {
+			case <-time.After(reconnectWait):
+			case <-r.quit:
+				return ErrClosed
+			}
+			continue
 		}
 		select {
 		case <-changed:

@@ -28,6 +28,8 @@ const (
 	logSubject    = "winnow.log.0"
 	outboxName    = "WINNOW_OUTBOX"
 	outboxSubject = "winnow.outbox.0"
+	tenureName    = "WINNOW_TENURE"
+	tenureSubject = "winnow.tenure.0"
 )
 
 // Options of a Stream. Either Dir or URL is set.
@@ -50,21 +52,33 @@ type Options struct {
 	// is, in bytes. Nil asks the system.
 	Space func(dir string) (free, size uint64, err error)
 
+	// Clock is the machine's own where it is nil.
+	Clock Clock
+
 	Logger *zap.Logger
 
-	line func(net.Conn) net.Conn // of tests: wraps the line to the embedded server
+	// Beside, for tests, is a Stream with an embedded server: that is reached as a
+	// server of others, instead of URL. Line, for tests, wraps the line to it, or
+	// to our own.
+	Beside *Stream
+	Line   func(net.Conn) net.Conn
 }
 
 const (
 	defaultMaxBytes = 16 << 30
 	defaultMaxAge   = 30 * 24 * time.Hour
 	outboxShare     = 4 // the outbox may hold a quarter of what the log may
+	tenureMaxBytes  = 1 << 20
 
 	apiTimeout = 10 * time.Second
 
 	// publishTimeout bounds what a sender waits for the log, so that it has its
 	// answer within 2 s, with a page to a provider that is quick.
 	publishTimeout = 1500 * time.Millisecond
+
+	// reconnectWait is the pause after all servers of others were tried in vain:
+	// the client's own, of 2 s, would take most of what a takeover may.
+	reconnectWait = 250 * time.Millisecond
 )
 
 // Stream is an open log and outbox.
@@ -73,6 +87,7 @@ type Stream struct {
 	log    *zap.Logger
 	broker *broker // nil for an external cluster
 	store  store   // how the embedded server's store fares
+	tenure *tenure // nil for the embedded server
 
 	mu      sync.Mutex
 	link    *link         // nil while the embedded server starts anew
@@ -88,9 +103,9 @@ type Stream struct {
 
 // link is one connection to a server, and what stands there.
 type link struct {
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	lg, ob jetstream.Stream
+	nc         *nats.Conn
+	js         jetstream.JetStream
+	lg, ob, tn jetstream.Stream // tn is nil for the embedded server
 }
 
 // Open starts the embedded server, or connects to a cluster, and finds or makes
@@ -108,6 +123,9 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	if o.Space == nil {
 		o.Space = space
 	}
+	if o.Clock == nil {
+		o.Clock = machineClock()
+	}
 	s := &Stream{opts: o, log: o.Logger, changed: make(chan struct{}), readers: map[*Reader]struct{}{}, store: store{wake: make(chan struct{}, 1), broke: make(chan struct{})}}
 	if err := s.open(ctx); err != nil {
 		s.shut()
@@ -119,6 +137,8 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 func (s *Stream) open(ctx context.Context) (err error) {
 	o := &s.opts
 	switch {
+	case o.Beside != nil:
+		s.tenure = newTenure(s)
 	case o.URL != "" && o.Dir != "":
 		return errors.New("stream: give a storage path or a NATS URL, not both")
 	case o.URL == "" && o.Dir == "":
@@ -128,6 +148,8 @@ func (s *Stream) open(ctx context.Context) (err error) {
 			return err
 		}
 		s.faults = append(s.faults, s.broker.faults...)
+	default:
+		s.tenure = newTenure(s)
 	}
 	l, err := s.connect(ctx)
 	if l != nil {
@@ -153,12 +175,16 @@ func (s *Stream) open(ctx context.Context) (err error) {
 // error has a connection to close.
 func (s *Stream) connect(ctx context.Context) (*link, error) {
 	o := &s.opts
-	opts := []nats.Option{nats.Name("winnow"), nats.MaxReconnects(-1), nats.ErrorHandler(s.asyncError)}
+	opts := []nats.Option{nats.Name("winnow"), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ErrorHandler(s.asyncError)}
 	if o.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
-	if s.broker != nil {
-		opts = append(opts, nats.InProcessServer(pipe{s.broker.server.Load(), o.line}))
+	b := s.broker
+	if o.Beside != nil {
+		b = o.Beside.broker
+	}
+	if b != nil {
+		opts = append(opts, nats.InProcessServer(pipe{b.server.Load(), o.Line}))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
@@ -216,7 +242,13 @@ func (s *Stream) streams(ctx context.Context, l *link) (err error) {
 	if s.broker != nil {
 		return s.broker.markProvisioned()
 	}
-	return nil
+	tn := jetstream.StreamConfig{
+		Name: tenureName, Subjects: []string{"winnow.tenure.*"}, Description: "Winnow: which process may send",
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1, MaxBytes: tenureMaxBytes, Replicas: max(o.Replicas, 1), Duplicates: 100 * time.Millisecond,
+	}
+	l.tn, err = s.findOrMake(ctx, l.js, tn)
+	return err
 }
 
 func (s *Stream) findOrMake(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -311,7 +343,7 @@ func (s *Stream) Health() error {
 	if s.broker != nil {
 		return s.broker.health()
 	}
-	return nil
+	return s.tenure.health()
 }
 
 // Close stops taking appends, lets what is under way finish, and stops the
@@ -324,6 +356,9 @@ func (s *Stream) Close() error {
 	s.watching.Wait() // it may be starting the server anew
 	if s.writer != nil {
 		s.writer.close()
+	}
+	if s.tenure != nil {
+		s.tenure.end()
 	}
 	return s.shut()
 }

@@ -59,14 +59,14 @@ func pods(t *testing.T, s *Stream) (out []string, frames int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counter, err := d.Decode(m.Data, func(ev *frame.Event) error {
+		h, err := d.Decode(m.Data, func(ev *frame.Event) error {
 			for i := range ev.Alerts {
 				out = append(out, strings.Clone(ev.Alerts[i].Labels.Get("pod")))
 			}
 			return nil
 		})
-		if err != nil || m.Seq != seq || counter != seq {
-			t.Fatalf("message %d: sequence %d, frame %d, error %v", seq, m.Seq, counter, err)
+		if err != nil || m.Seq != seq || h.Counter != seq {
+			t.Fatalf("message %d: sequence %d, frame %d, error %v", seq, m.Seq, h.Counter, err)
 		}
 		frames++
 	}

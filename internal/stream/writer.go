@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/frame"
 )
@@ -23,16 +25,24 @@ import (
 const maxWaiting = 4096
 
 // maxOvertaken is how often a frame may find that the log is ahead of what the
-// writer knows, before its senders are told to come again.
+// writer knows, before its senders are told to come again. Where others write too
+// that is nothing unusual, and it is tried for as long as there is time.
 const maxOvertaken = 3
 
-// maxPatience is how long a frame of repeats waits at most for others to share
-// it.
+// Bounds of what a writer waits after each frame of a shared log (see courtesy).
+const (
+	leastCourtesy = time.Millisecond
+	mostCourtesy  = 50 * time.Millisecond
+)
+
+// maxPatience is how long a frame of repeats, or of crowds, waits at most for
+// others to share it.
 const maxPatience = 2 * time.Millisecond
 
 // writer is the one place that writes to the log. One frame is in flight at a
-// time; what arrives meanwhile goes into the next. What may be news never waits
-// for company; repeats do, for those who were together with them before.
+// time; what arrives meanwhile goes into the next. What may be news does not wait
+// for company, unless there is a crowd of it; crowds and repeats do, for those who
+// were together with them before.
 type writer struct {
 	s       *Stream
 	link    *link // of the last attempt
@@ -41,16 +51,19 @@ type writer struct {
 	done    sync.WaitGroup
 	counter uint64 // of the next frame
 	last    uint64 // sequence of the last frame in the log
-	doubt   bool   // whether counter and last are right: an answer was lost
+	before  uint64 // the checksum of the last frame in the log
+	doubt   bool   // whether all that is right: an answer was lost
 
+	clock    clock
 	late     latch
 	failures atomic.Uint64 // frames in a row that were not stored
 	stored   atomic.Uint64 // last, for others to read
 
+	took     time.Duration // to store the last frame
 	segments [][]byte
 	answers  []chan answer
 	size     int // of the segments
-	repeats  int // of the segments, those that hold nothing else
+	patient  int // of the segments, those that may wait for company
 	company  company
 	frame    []byte
 	packer   frame.Packer
@@ -58,7 +71,7 @@ type writer struct {
 
 type request struct {
 	segment []byte
-	repeats bool        // and nothing else: nobody hears of it, be it now or a little later
+	patient bool        // it may wait for company
 	answer  chan answer // has room for one
 }
 
@@ -68,39 +81,49 @@ type answer struct {
 }
 
 func newWriter(ctx context.Context, s *Stream, l *link) (*writer, error) {
-	w := &writer{s: s, link: l, late: latch{begun: time.Now()}, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
-	if err := w.resync(ctx); err != nil {
+	w := &writer{s: s, link: l, clock: clock{tell: s.opts.Clock, shared: s.broker == nil}, late: latch{begun: time.Now()}, waiting: make(chan request, maxWaiting), quit: make(chan struct{})}
+	at, err := w.resync(ctx)
+	if err != nil {
 		return nil, err
 	}
+	w.clock.begin(at)
 	w.done.Go(w.run)
 	return w, nil
 }
 
-// resync learns the next frame's number from the last frame in the log.
-func (w *writer) resync(ctx context.Context) error {
+// resync learns the next frame's number from the last frame in the log, and when
+// that was written; 0 where there is none.
+func (w *writer) resync(ctx context.Context) (at alert.Time, err error) {
 	msg, err := w.link.lg.GetLastMsgForSubject(ctx, logSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		w.counter, w.last = max(w.counter, 1), 0
-		return nil
+		w.counter, w.last, w.before = max(w.counter, 1), 0, 0
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("log: last frame: %w", err)
+		return 0, fmt.Errorf("log: last frame: %w", err)
 	}
-	counter, err := frame.Counter(msg.Data)
-	if err != nil {
+	h, err := frame.ReadHeader(msg.Data)
+	switch {
+	case err != nil:
 		// Its reader names it; numbering goes on behind it.
 		w.s.log.Error("the last frame of the log cannot be read", zap.Uint64("seq", msg.Sequence), zap.Error(err))
-		counter = w.counter
+		h.Counter = w.counter
+	case h.Counter == w.counter: // the one whose answer was lost
+		w.clock.stored(h.Step)
 	}
-	w.counter, w.last = counter+1, msg.Sequence
+	w.counter, w.last, w.before = h.Counter+1, msg.Sequence, frame.Checksum(msg.Data)
 	w.stored.Store(w.last)
-	return nil
+	if h.At == 0 {
+		h.At = alert.TimeOf(msg.Time)
+	}
+	w.clock.follow(h.At)
+	return h.At, nil
 }
 
 // write queues a segment and waits until it is durable. A sender is not kept
 // waiting for a log that is late; the engine is.
-func (w *writer) write(ctx context.Context, segment []byte, sender, repeats bool) (uint64, error) {
-	r := request{segment, repeats, make(chan answer, 1)}
+func (w *writer) write(ctx context.Context, segment []byte, sender, patient bool) (uint64, error) {
+	r := request{segment, patient, make(chan answer, 1)}
 	select {
 	case <-w.quit:
 		return 0, errStopping
@@ -135,14 +158,18 @@ func (w *writer) run() {
 		}
 		begun = time.Now()
 		held = w.fill(first)
-		if err := w.publish(came.Add(publishTimeout)); errors.Is(err, context.DeadlineExceeded) {
+		err := w.publish(came.Add(publishTimeout))
+		if err == nil && w.s.Shared() {
+			time.Sleep(w.courtesy())
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
 			if w.refuse(err); held != nil {
 				held.answer <- answer{err: err}
 				held = nil
 			}
 		}
-		if w.repeats > 0 {
-			w.company.note(w.repeats + len(w.waiting))
+		if w.patient > 0 {
+			w.company.note(w.patient + len(w.waiting))
 		}
 	}
 }
@@ -168,10 +195,10 @@ func (w *writer) next(held *request, before time.Time) (first request, came time
 }
 
 // fill takes what is waiting, up to a frame's size, and for a frame of nothing
-// but repeats what is worth waiting for; what would not fit is returned, for the
-// next one.
+// but what may wait what is worth waiting for; what would not fit is returned, for
+// the next one.
 func (w *writer) fill(first request) (held *request) {
-	w.segments, w.answers, w.size, w.repeats = w.segments[:0], w.answers[:0], 0, 0
+	w.segments, w.answers, w.size, w.patient = w.segments[:0], w.answers[:0], 0, 0
 	w.take(first)
 	var patience *time.Timer
 	for {
@@ -179,7 +206,7 @@ func (w *writer) fill(first request) (held *request) {
 		select {
 		case r = <-w.waiting:
 		default:
-			if w.repeats < len(w.answers) || w.repeats >= w.company.least() {
+			if w.patient < len(w.answers) || w.patient >= w.company.least() {
 				return nil
 			}
 			if patience == nil {
@@ -205,8 +232,8 @@ func (w *writer) take(r request) {
 	w.segments = append(w.segments, r.segment)
 	w.answers = append(w.answers, r.answer)
 	w.size += len(r.segment)
-	if r.repeats {
-		w.repeats++
+	if r.patient {
+		w.patient++
 	}
 }
 
@@ -258,6 +285,14 @@ func (l *latch) note(err error) {
 	l.again.Store(int64(time.Since(l.begun) + tryEvery))
 }
 
+// courtesy is as much time as another process may need to learn of the frame that
+// was stored and to store its own behind it, now more and now less, so that two
+// never go in step: else who has stored one would store the next as well, for as
+// long as there is any. What arrives meanwhile travels together.
+func (w *writer) courtesy() time.Duration {
+	return min(max(time.Duration(2+rand.IntN(5))*w.took, leastCourtesy), mostCourtesy)
+}
+
 // publish writes the frame and answers for it.
 func (w *writer) publish(until time.Time) error {
 	var a answer
@@ -271,7 +306,7 @@ func (w *writer) publish(until time.Time) error {
 		}
 		// Behind somebody else's message: it is the frame before this one, whose
 		// answer was lost. This one has not been stored.
-		if !wrongSequence(a.err) || try == maxOvertaken {
+		if !wrongSequence(a.err) || try == maxOvertaken && !w.s.Shared() {
 			if w.failures.Add(1) == 1 { // its senders say the rest
 				w.s.log.Error("appending to the log failed", zap.Error(a.err))
 			}
@@ -294,11 +329,14 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 		w.link, w.doubt = l, true
 	}
 	if w.doubt {
-		if err := w.resync(ctx); err != nil {
+		if _, err := w.resync(ctx); err != nil {
 			return 0, fmt.Errorf("whether the last one was stored is not known: %w", err)
 		}
 	}
-	w.frame = w.packer.Append(w.frame[:0], w.counter, w.segments...)
+	h := frame.Header{Counter: w.counter, Previous: w.before}
+	h.At, h.Step = w.clock.stamp(w.last + 1)
+	w.frame = w.packer.Append(w.frame[:0], h, w.segments...)
+	asked := time.Now()
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
 		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
 	if err == nil {
@@ -307,8 +345,10 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 	if w.doubt = err != nil; w.doubt {
 		return 0, err
 	}
+	w.took = time.Since(asked)
+	w.clock.stored(h.Step)
 	w.counter++
-	w.last = ack.Sequence
+	w.last, w.before = ack.Sequence, frame.Checksum(w.frame)
 	w.stored.Store(ack.Sequence)
 	return ack.Sequence, nil
 }

@@ -3,7 +3,8 @@
 // It decides what of the log, the outbox, the snapshots and what stands beside
 // them is damaged, missing or out of order, and names each place. It changes
 // nothing, applies nothing, and needs no lock: a store may be in use while it is
-// read. What somebody has written anew, checksum and all, it takes for whole.
+// read. What somebody has written anew from some message of the log to its end,
+// with all checksums, it takes for whole.
 package verify
 
 import (
@@ -285,9 +286,17 @@ func (r *records) span(from, to uint64) string {
 }
 
 func decodeFrame(d *frame.Decoder) func(*stream.Piece) (uint64, string, error) {
-	return func(p *stream.Piece) (uint64, string, error) {
-		counter, err := d.Decode(p.Data, func(*frame.Event) error { return nil })
-		return counter, "", err
+	var seq, sum uint64 // of the whole message before
+	return func(p *stream.Piece) (counter uint64, order string, err error) {
+		h, err := d.Decode(p.Data, func(*frame.Event) error { return nil })
+		if err != nil {
+			return 0, "", err
+		}
+		if p.Seq == seq+1 && h.Previous != 0 && h.Previous != sum {
+			order = fmt.Sprintf("it was written behind one with the checksum %016x, and the one before it has %016x", h.Previous, sum)
+		}
+		seq, sum = p.Seq, frame.Checksum(p.Data)
+		return h.Counter, order, nil
 	}
 }
 

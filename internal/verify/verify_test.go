@@ -275,7 +275,7 @@ func TestNumbersBeginAnew(t *testing.T) {
 		found := 0
 		r := records{name: "log", one: "message", maxAge: maxAge, found: func(Finding) { found++ }, decode: decodeFrame(new(frame.Decoder))}
 		for i, c := range []uint64{7, counter, counter + 1} {
-			p := stream.Piece{Message: stream.Message{Seq: uint64(i + 20), At: alert.Time(1).Add(time.Duration(i) * later), Data: frame.Append(nil, c)}}
+			p := stream.Piece{Message: stream.Message{Seq: uint64(i + 20), At: alert.Time(1).Add(time.Duration(i) * later), Data: frame.Append(nil, frame.Header{Counter: c})}}
 			if err := r.take(&p); err != nil {
 				t.Fatal(err)
 			}
@@ -289,6 +289,31 @@ func TestNumbersBeginAnew(t *testing.T) {
 	f(1, maxAge-1, 1)
 	f(0, maxAge, 1)
 	f(1, maxAge, 2)
+}
+
+// TestAnExchangedFrameIsNamed puts a frame in the place of another, sound and with
+// its number: the one behind it knows better.
+func TestAnExchangedFrameIsNamed(t *testing.T) {
+	for change := -1; change < 4; change++ {
+		var found []string
+		r := records{name: "log", one: "message", found: func(x Finding) { found = append(found, x.String()) }, decode: decodeFrame(new(frame.Decoder))}
+		before := uint64(0)
+		for i := range 5 {
+			h := frame.Header{Counter: uint64(i + 1), At: alert.Time(i + 1), Previous: before}
+			data := frame.Append(nil, h)
+			before = frame.Checksum(data)
+			if i == change {
+				h.At += 100
+				data = frame.Append(nil, h)
+			}
+			if err := r.take(&stream.Piece{Message: stream.Message{Seq: h.Counter, At: h.At, Data: data}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := fmt.Sprintf("message %d is out of order", change+2); change < 0 && len(found) > 0 || change >= 0 && (len(found) != 1 || !strings.Contains(found[0], want)) {
+			t.Errorf("message %d exchanged: found %q", change+1, found)
+		}
+	}
 }
 
 // TestStoreInUse is read again and again while its blocks grow and new ones

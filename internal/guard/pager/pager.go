@@ -27,7 +27,7 @@ const sendTimeout = 5 * time.Second
 // ErrPace is what Send wraps when a receiver has had its pages of this minute.
 var ErrPace = errors.New("this one waits")
 
-// Page is a raw page that a receiver took.
+// Page is a raw page, to be sent or that its receiver took.
 type Page struct {
 	Alert         *alert.Alert
 	Receiver, Key string
@@ -40,9 +40,9 @@ type Way struct{ Receiver, Key string }
 
 // Options of a Pager. All but Logger are required.
 type Options struct {
-	// Send brings one alert to a receiver. Others that wait behind it are named by
+	// Send brings a page to its receiver. Others that wait behind it are named by
 	// their number only. It has the context's deadline to do so.
-	Send func(ctx context.Context, receiver, key string, a *alert.Alert, others int) error
+	Send func(ctx context.Context, p Page, others int) error
 	// Sent is told of each page that went out, so that its end will be told.
 	Sent func(ctx context.Context, p Page)
 	// Aliases is what the core has called groups.
@@ -112,7 +112,8 @@ func (p *Pager) Send(ctx context.Context, a *alert.Alert, w Way, others int, log
 	}
 	sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if err := p.opts.Send(sendCtx, w.Receiver, w.Key, a, others); err != nil {
+	page := Page{a, w.Receiver, w.Key, logged}
+	if err := p.opts.Send(sendCtx, page, others); err != nil {
 		p.opts.Logger.Error("a raw page could not be sent", zap.String("receiver", w.Receiver), zap.Stringer("fingerprint", a.Fingerprint), zap.Error(err))
 		p.mu.Lock()
 		took := p.sent[w.Receiver] // it did not go out: give back its place
@@ -120,7 +121,7 @@ func (p *Pager) Send(ctx context.Context, a *alert.Alert, w Way, others int, log
 		p.mu.Unlock()
 		return err
 	}
-	p.opts.Sent(ctx, Page{a, w.Receiver, w.Key, logged})
+	p.opts.Sent(ctx, page)
 	return nil
 }
 

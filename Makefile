@@ -49,7 +49,7 @@ race: ## all tests under the race detector
 check: ## format, vet, modernizers, staticcheck, go.mod and the house style
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags invariants,e2e,k9,scorecard,limits,reload,sec,disk ./...
+	go vet -tags invariants,e2e,k9,cluster,scorecard,limits,reload,sec,disk ./...
 	go fix -diff ./...
 	go mod tidy -diff
 	$(TOOL) staticcheck -tags invariants ./...
@@ -148,6 +148,14 @@ k9: ## N kills (100) of the built binary at its worst moments, from SEED, with t
 stops: ## N orderly stops (10) of the built binary at 5,000 alerts a second; ends with a line of figures
 	$(call suite,k9,TestStopsUnderLoad,K9_STOPS=$(call count,10),2h)
 
+# How long a process is stopped, in seconds, and within how many pages resume.
+PAUSE  ?= 15
+WITHIN ?= 10
+
+.PHONY: cluster
+cluster: ## two Winnows on three nats-servers: N (3) kills of the owner and of servers, stops of PAUSE (15) seconds, partitions; ends with a line of figures
+	$(call suite,cluster,TestCluster,CLUSTER_ROUNDS=$(call count,3) CLUSTER_PAUSE=$(PAUSE) CLUSTER_WITHIN=$(WITHIN),24h)
+
 .PHONY: scorecard
 scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table
 	$(call suite,scorecard,TestScorecard,SCORECARD_TRIALS=$(TRIALS),60m)
@@ -155,6 +163,10 @@ scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (
 .PHONY: limits
 limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts; on a machine of MEMORY MiB
 	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS) LIMITS_MEMORY=$(MEMORY),2h)
+
+.PHONY: growth
+growth: ## by how much the built binary grows for one large, hostile or compressed body; ends with a line of figures
+	$(call suite,limits,TestGrowth,,20m)
 
 .PHONY: sec
 sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures

@@ -6,6 +6,6 @@
 // must agree with that count. It never reaches into a process.
 //
 // The tests stand behind the build tag e2e; `make e2e` runs them. The first run
-// builds Alertmanager from its module into the user's cache folder. Four suites
-// have a tag of their own beside it: k9, scorecard, limits and reload.
+// builds Alertmanager from its module into the user's cache folder. Five suites
+// have a tag of their own beside it: k9, cluster, scorecard, limits and reload.
 package e2e

@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,21 +150,6 @@ func newK9(t *testing.T, seed uint64, limit int) *k9 {
 		k.running.Wait()
 	})
 	return k
-}
-
-// fixedAddress is a free one that no connection gets by chance while Winnow is
-// down: below the ports that the kernel hands out.
-func fixedAddress(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port between 20000 and 30000")
-	return ""
 }
 
 // config is that of the other stories, with a webhook and a file beside

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,3 +124,18 @@ var alertmanagerDir = sync.OnceValues(func() (string, error) {
 	program, err := programs.BuildAlertmanager(context.Background())
 	return filepath.Dir(program), err
 })
+
+// fixedAddress is a free one that no connection gets by chance while Winnow is
+// down: below the ports that the kernel hands out.
+func fixedAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port between 20000 and 30000")
+	return ""
+}

@@ -57,6 +57,10 @@ type Options struct {
 	// their end is told; in memory only when empty.
 	RawFile string
 
+	// ReplayFile is where signed requests that were admitted are remembered while
+	// they could be sent once more; in memory only when empty.
+	ReplayFile string
+
 	// Probe, for tests, is called with each event of the log before it is applied,
 	// and may break the core.
 	Probe func(*frame.Event)
@@ -90,12 +94,13 @@ type Node struct {
 	log      *zap.Logger
 	current  atomic.Pointer[config.Config]
 	stream   *stream.Stream
-	engine   *engine.Engine
+	engine   *engine.Engine // nil while another process owns the shard, as is guard
 	sinks    *sinks.Dispatcher
 	delivery *delivery
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
 	spoken   ingest.Dictionaries
+	desk     *guard.Desk
 	guard    *guard.Guard
 	pager    *pager.Pager
 	raw      *rawPages
@@ -118,12 +123,15 @@ type Node struct {
 	previewing sync.Mutex // a preview takes the memory of two shards
 	cancel     context.CancelFunc
 	watchers   sync.WaitGroup
+	owns       chan struct{} // closed once engine and guard are there
+	ready      chan struct{}
 	ended      chan struct{}
 	err        error // of the engine, once ended is closed
 }
 
 // Start opens the log and begins to work. It returns as soon as alerts can be
-// accepted; Ready is closed once the past has been caught up with.
+// accepted; Ready is closed once the past has been caught up with. Where another
+// process owns the shard this one only accepts alerts, until it takes over.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -142,11 +150,12 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 		o.Access = gate
 	}
-	n := &Node{opts: o, log: o.Logger, begun: time.Now(), replays: ingest.NewReplays(), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
+	n := &Node{opts: o, log: o.Logger, begun: time.Now(), replays: ingest.NewReplays(), owns: make(chan struct{}), ready: make(chan struct{}), ended: make(chan struct{}), quiet: map[string]bool{}, unreadable: map[string][]time.Time{}}
 	if err := n.start(ctx); err != nil {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
 		}
+		_ = n.replays.Close()
 		if n.alarm != nil {
 			n.alarm.Close()
 		}
@@ -185,10 +194,62 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.setReceivers(parts.receivers)
 	n.steps = newSteps(n)
 	n.delivery = newDelivery(n.sinks, parts.enrich, n.steps.noLookUps)
-	desk := guard.NewDesk()
-	n.engine, err = engine.New(ctx, engine.Options{
+	n.desk = guard.NewDesk()
+	route := guardRoute(&c.Policy.Route)
+	n.openBeside()
+	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &n.desk.Aliases, Logger: n.log}, &route)
+	n.forward = newForward(n, n.stream)
+	doors, err := n.doors(c)
+	if err != nil {
+		return err
+	}
+	n.web = web.New(web.Options{
+		Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
+		Access: n.opts.Access, Reload: n.reloadAs, Preview: n.previewText, Version: n.opts.Version, Logger: n.log,
+		Ladder: n.steps.status, Shed: n.steps.shed,
+	})
+	n.opts.Access.Enforce(rules)
+	n.web.Configure(c, doors.Routes())
+	return n.begin(ctx)
+}
+
+func (n *Node) openLog(ctx context.Context) (err error) {
+	n.opts.Stream.Logger = n.log
+	if n.stream, err = stream.Open(ctx, n.opts.Stream); err == nil {
+		n.registerStorage()
+	}
+	return err
+}
+
+// begin has the doors take alerts, and the node own its shard: at once, or when
+// whoever does has gone.
+func (n *Node) begin(start context.Context) error {
+	var ctx context.Context
+	ctx, n.cancel = context.WithCancel(context.WithoutCancel(start))
+	took, err := n.stream.TryTake(start)
+	if took {
+		err = n.own(start, ctx)
+	}
+	if err != nil {
+		n.cancel()
+		return err
+	}
+	n.watchers.Go(func() { n.forward.run(ctx) })
+	if !took {
+		go n.standBy(ctx)
+	}
+	return nil
+}
+
+// own makes what only the owner of the shard has, within the time that start has,
+// and runs it until ctx ends.
+func (n *Node) own(start, ctx context.Context) (err error) {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	c := n.current.Load()
+	n.engine, err = engine.New(start, engine.Options{
 		Stream: n.stream, Policy: &c.Policy, PolicyHash: c.Hash, SnapshotDir: n.opts.SnapshotDir,
-		Deliver: n.delivery.take, Desk: desk, Logger: n.log,
+		Deliver: n.delivery.take, Desk: n.desk, Logger: n.log,
 		Poisoned: n.poisoned,
 		Beyond:   n.beyond,
 		Silent:   n.silent,
@@ -203,40 +264,30 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	route := guardRoute(&c.Policy.Route)
-	n.openRaw()
-	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &desk.Aliases, Logger: n.log}, &route)
-	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: desk, Pager: n.pager, Ended: n.rawEnded, Logger: n.log})
+	n.guard = guard.New(guard.Options{Read: n.stream.ReadLogSince, Desk: n.desk, Pager: n.pager, Ended: n.rawEnded, Logger: n.log})
 	n.payOwed()
-	n.forward = newForward(n, n.stream)
-	doors, err := n.doors(c)
-	if err != nil {
-		return err
-	}
-	n.web = web.New(web.Options{
-		Engine: n.engine, Stream: n.stream, Registerer: n.opts.Registerer, Gatherer: n.opts.Gatherer,
-		Access: n.opts.Access, Reload: n.reloadAs, Preview: n.previewText, Version: n.opts.Version, Logger: n.log,
-		Ladder: n.steps.status, Shed: n.steps.shed,
-	})
-	n.opts.Access.Enforce(rules)
-	n.web.Configure(c, doors.Routes())
-	n.run(context.WithoutCancel(ctx))
+	n.web.Attach(n.engine)
+	close(n.owns)
+	n.run(ctx)
 	return nil
 }
 
-// openLog opens it and waits until no other process owns the shard.
-func (n *Node) openLog(ctx context.Context) (err error) {
-	n.opts.Stream.Logger = n.log
-	if n.stream, err = stream.Open(ctx, n.opts.Stream); err != nil {
-		return err
+// openBeside reads what the life before has left beside the log: the raw pages
+// that are owed their end, and the signed requests that were admitted. The folder
+// is ours by then.
+func (n *Node) openBeside() {
+	n.openRaw()
+	if n.opts.ReplayFile == "" {
+		return
 	}
-	n.registerStorage()
-	return n.stream.Take(ctx)
+	var err error
+	if n.replays, err = ingest.OpenReplays(n.opts.ReplayFile, time.Now()); err != nil {
+		n.log.Error("signed requests of the life before may be admitted once more", zap.Error(err))
+	}
 }
 
 // run starts what goes on until Stop.
 func (n *Node) run(ctx context.Context) {
-	ctx, n.cancel = context.WithCancel(ctx)
 	n.watchers.Go(func() { n.guard.Run(ctx) })
 	n.watchers.Go(func() { n.watchBooks(ctx) })
 	n.watchers.Go(func() { n.reviewStart(ctx) })
@@ -245,12 +296,18 @@ func (n *Node) run(ctx context.Context) {
 	n.watchers.Go(func() { n.watchDisk(ctx) })
 	n.watchers.Go(func() { n.watchTenure(ctx) })
 	n.watchers.Go(func() { n.steps.run(ctx) })
-	n.watchers.Go(func() { n.forward.run(ctx) })
 	n.watchers.Go(func() { n.closeRaw(ctx) })
 	reached := newLimits(n)
 	n.watchers.Go(func() { reached.watch(ctx) })
 	n.watchers.Go(func() { n.sing(ctx) })
 	n.watchers.Go(func() { n.heart.Run(ctx) })
+	n.watchers.Go(func() {
+		select {
+		case <-n.engine.Ready():
+			close(n.ready)
+		case <-ctx.Done():
+		}
+	})
 	go func() {
 		defer close(n.ended)
 		n.err = errors.Join(n.engine.Run(ctx), n.stream.Broken(), n.overtaken())
@@ -308,15 +365,15 @@ func (n *Node) build(c *config.Config) (parts, error) {
 
 func (n *Node) doors(c *config.Config) (*ingest.Doors, error) {
 	return ingest.New(n.forward, ingest.Options{
-		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: &n.spoken, Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
+		Config: c.Winnow.Ingest, Now: time.Now, Replays: n.replays, Dictionaries: n.dictionaries(), Registerer: n.opts.Registerer, Logger: n.log, OnQuarantine: n.quarantined, Own: n.ownDoor(),
 	})
 }
 
 // Handler serves everything that this node has to say.
 func (n *Node) Handler() http.Handler { return n.web }
 
-// Ready is closed once the log has been replayed.
-func (n *Node) Ready() <-chan struct{} { return n.engine.Ready() }
+// Ready is closed once this node owns the shard and the log has been replayed.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // Done is closed when the node has ended by itself; Err then says why.
 func (n *Node) Done() <-chan struct{} { return n.ended }
@@ -324,7 +381,7 @@ func (n *Node) Done() <-chan struct{} { return n.ended }
 // Err is why the engine ended.
 func (n *Node) Err() error { return n.err }
 
-// Engine is the node's engine.
+// Engine is the node's engine, once it owns the shard.
 func (n *Node) Engine() *engine.Engine { return n.engine }
 
 // Stop ends the node in order: what is under way at the sinks may end and is
@@ -342,7 +399,7 @@ func (n *Node) Stop() error {
 	n.handOver()
 	n.alarm.Close()
 	n.delivery.pipeline.Load().Close()
-	return errors.Join(err, n.err, wrap("close the log", n.stream.Close()))
+	return errors.Join(err, n.err, n.replays.Close(), wrap("close the log", n.stream.Close()))
 }
 
 func wrap(what string, err error) error {

@@ -140,6 +140,9 @@ func (n *Node) compare(ctx context.Context, before, after *correlate.Policy) (*p
 	if preview.Same(before, after) {
 		return &preview.Diff{Window: preview.Day(began), Same: true}, nil
 	}
+	if n.standsBy() {
+		return nil, errStandsBy
+	}
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
 	var silences []correlate.Silence
@@ -159,6 +162,9 @@ func (n *Node) compare(ctx context.Context, before, after *correlate.Policy) (*p
 // enforce puts a policy into the log. Once it is there it will be in force, so
 // nobody's patience ends the waiting for that half way.
 func (n *Node) enforce(ctx context.Context, c *config.Config) error {
+	if n.standsBy() {
+		return nil // its own start does
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enforceTimeout)
 	defer cancel()
 	err := n.engine.SetPolicy(ctx, &c.Policy, c.Hash)
@@ -168,6 +174,9 @@ func (n *Node) enforce(ctx context.Context, c *config.Config) error {
 	}
 	return err
 }
+
+// errStandsBy says that nothing can be compared yet.
+var errStandsBy = errors.New("this process stands by: ask the one that owns the shard")
 
 // errPreviewing says that no second preview runs beside one.
 var errPreviewing = errors.New("another preview is under way; ask again when it is over")

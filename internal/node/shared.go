@@ -7,12 +7,48 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
 // handOverTimeout bounds what is written to a shared log when a node stops.
 const handOverTimeout = 5 * time.Second
+
+// standBy waits until this node owns the shard. Its doors only append to the log
+// meanwhile: the owner reads it.
+func (n *Node) standBy(ctx context.Context) {
+	err := n.stream.Take(ctx)
+	if err == nil {
+		err = n.own(ctx, ctx)
+	}
+	if err == nil {
+		return
+	}
+	if ctx.Err() == nil {
+		n.err = err
+	}
+	close(n.ended)
+}
+
+// standsBy reports whether the node does not own the shard yet.
+func (n *Node) standsBy() bool {
+	select {
+	case <-n.owns:
+		return false
+	default:
+		return true
+	}
+}
+
+// dictionaries has the doors name repeats by number, where no other process does
+// so: the core keeps the numbers of two only.
+func (n *Node) dictionaries() *ingest.Dictionaries {
+	if n.stream.Shared() {
+		return nil
+	}
+	return &n.spoken
+}
 
 // watchTenure ends the node when another process has taken over: whoever starts
 // Winnow again has one that waits.

@@ -2,9 +2,12 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,15 +64,22 @@ func newHost(t *testing.T) *stream.Stream {
 	return host
 }
 
-// newSiteBeside is one process of several on a log. It pages at a pager of its
-// own unless it is given another's.
+// newSiteBeside is one process of several on a log, when it owns the shard.
 func newSiteBeside(t *testing.T, host *stream.Stream, pager *sinktest.PagerDuty) (*site, *cut) {
+	t.Helper()
+	s, line := newStandby(t, host, pager)
+	<-s.node.Ready()
+	return s, line
+}
+
+// newStandby is one that may have to wait for that.
+func newStandby(t *testing.T, host *stream.Stream, pager *sinktest.PagerDuty) (*site, *cut) {
 	t.Helper()
 	line := &cut{open: true}
 	s := &site{t: t, dir: t.TempDir(), text: settings, pager: pager, kept: true, log: stream.Options{Beside: host, Line: func(c net.Conn) net.Conn { line.Conn = c; return line }}}
 	s.network = sinktest.NewNetwork(pager)
 	t.Cleanup(func() { s.network.Close() })
-	s.start()
+	s.launch()
 	return s, line
 }
 
@@ -203,6 +213,86 @@ func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
+		host.Close()
+	})
+}
+
+// TestStandbyAcceptsAlerts holds that a process that waits takes alerts, which the
+// owner pages for; that it pages itself, and only then, for a critical that it
+// cannot put into the log; and that it takes over where the owner has stopped.
+func TestStandbyAcceptsAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newHost(t)
+		a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
+		b, line := newStandby(t, host, sinktest.NewPagerDuty())
+		c, _ := newStandby(t, host, b.pager)
+		var all []sample
+		for i := range 3 { // the same again is named by number where that may be
+			s := sample{name: "ByTheStandby", pod: fmt.Sprint(i), severity: "critical"}
+			all = append(all, s)
+			b.post(s)
+			a.post(s)
+			b.post(all...)
+			c.post(all...)
+		}
+		time.Sleep(time.Minute)
+		if got := a.events(); got != "trigger" {
+			t.Errorf("the owner told its pager %q", got)
+		}
+		if m := b.get("/metrics"); !strings.Contains(m, "winnow_owner 0\n") || strings.Contains(m, "winnow_engine") {
+			t.Error("the metrics do not say that it stands by")
+		}
+		if r := a.books(); !r.Balanced || r.Deliveries != a.sent+b.sent+c.sent || r.Dispositions["quarantined"] != 0 {
+			t.Errorf("of %d deliveries the owner knows %d, by disposition %v", a.sent+b.sent+c.sent, r.Deliveries, r.Dispositions)
+		}
+		for _, path := range []string{"/-/ready", "/api/v1/report"} {
+			rec := httptest.NewRecorder()
+			if b.node.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil)); rec.Code != http.StatusServiceUnavailable {
+				t.Errorf("%s answers %d", path, rec.Code)
+			}
+		}
+		b.text = strings.Replace(b.text, "group_interval: 5m", "group_interval: 1m", 1)
+		if err := b.node.Reload(t.Context()); err != nil {
+			t.Errorf("reload: %v", err)
+		}
+		line.off()
+		b.post(sample{name: "PastTheLog", pod: "1", severity: "critical"})
+		time.Sleep(2 * time.Minute)
+		if got := b.events(); got != "trigger" {
+			t.Errorf("the one that waits told its pager %q", got)
+		}
+		line.heal(t)
+		time.Sleep(2 * time.Minute)
+		if r := a.books(); r.Onsets != 4 {
+			t.Errorf("the owner knows of %d alerts, want 4", r.Onsets)
+		}
+		time.Sleep(300 * time.Millisecond)
+		c.stop()
+		a.stop()
+		<-b.node.Ready()
+		if !strings.Contains(b.get("/metrics"), "winnow_owner 1\n") {
+			t.Error("the metrics do not say that it has taken over")
+		}
+		b.post(sample{name: "PastTheLog", pod: "1", severity: "critical", resolved: true})
+		time.Sleep(10 * time.Minute)
+		if open := b.pager.Open(); len(open) != 0 || b.events() != "trigger resolve" {
+			t.Errorf("of what it has told %q, %v stand open", b.events(), open)
+		}
+		time.Sleep(300 * time.Millisecond)
+		b.stop()
+		host.Close()
+	})
+}
+
+// TestStandbyStops also while it waits.
+func TestStandbyStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newHost(t)
+		a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
+		b, _ := newStandby(t, host, a.pager)
+		time.Sleep(time.Minute + 300*time.Millisecond)
+		b.stop()
+		a.stop()
 		host.Close()
 	})
 }

@@ -76,12 +76,17 @@ func newSiteWith(t *testing.T, log stream.Options) *site {
 
 func (s *site) start() {
 	s.t.Helper()
+	s.launch()
+	<-s.node.Ready()
+}
+
+func (s *site) launch() {
+	s.t.Helper()
 	n, err := Start(s.t.Context(), s.options())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.node = n
-	<-n.Ready()
 }
 
 func (s *site) options() Options {
@@ -92,6 +97,7 @@ func (s *site) options() Options {
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
 		RawFile:     filepath.Join(s.dir, "raw.json"),
+		ReplayFile:  filepath.Join(s.dir, "replays"),
 		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		Probe:       s.probe,
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},

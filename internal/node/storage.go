@@ -33,6 +33,14 @@ func (n *Node) registerStorage() {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "winnow_storage_restarts_total", Help: "Times that the embedded NATS server was started anew in place, after it had taken nothing.",
 		}, func() float64 { return float64(n.stream.Restarts()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "winnow_owner", Help: "1 when this process owns the shard and may send, 0 while it stands by or cannot know.",
+		}, func() float64 {
+			if n.standsBy() || !n.stream.May() {
+				return 0
+			}
+			return 1
+		}),
 	)
 }
 

@@ -68,7 +68,7 @@ func (c *clock) begin(last alert.Time) {
 func (c *clock) follow(at alert.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.shared && c.tell != nil && at > c.at {
+	if c.shared && at > c.at {
 		_, c.run = c.tell()
 		c.at = at
 	}

@@ -31,6 +31,7 @@ const (
 	readerHeartbeat = time.Second
 	readerExpiry    = 5 * time.Second
 	readerInactive  = 30 * time.Second
+	readerTimeout   = 2 * time.Second // to make it: what is asked while there is no leader is never answered
 )
 
 // Message is one message of a stream.
@@ -94,7 +95,11 @@ func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedCon
 
 // begin asks a server for the messages from cfg on.
 func (r *Reader) begin(ctx context.Context, l *link) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	timeout := apiTimeout
+	if r.s.Shared() {
+		timeout = readerTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r.mu.Lock()
 	cfg := r.cfg
@@ -222,7 +227,16 @@ func (r *Reader) resume() error {
 			if err == nil || errors.Is(err, ErrClosed) {
 				return err
 			}
-			return fmt.Errorf("%s: go on reading: %w", r.name, err)
+			if !r.s.Shared() {
+				return fmt.Errorf("%s: go on reading: %w", r.name, err)
+			}
+			r.s.log.Warn("no server has what is to be read", zap.String("stream", r.name), zap.Error(err))
+			select {
+			case <-time.After(reconnectWait):
+			case <-r.quit:
+				return ErrClosed
+			}
+			continue
 		}
 		select {
 		case <-changed:

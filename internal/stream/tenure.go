@@ -90,7 +90,24 @@ func (s *Stream) Take(ctx context.Context) error {
 	if s.tenure == nil {
 		return nil
 	}
-	return s.tenure.take(ctx)
+	for v := (view{}); ; {
+		took, err := s.tenure.try(ctx, &v)
+		if took || err != nil {
+			return err
+		}
+		if err := s.tenure.sleep(ctx, tenureLook); err != nil {
+			return fmt.Errorf("stream: waiting for the shard: %w", err)
+		}
+	}
+}
+
+// TryTake is Take for now: false when another process owns the shard, or it is not
+// known whether one does.
+func (s *Stream) TryTake(ctx context.Context) (bool, error) {
+	if s.tenure == nil {
+		return true, nil
+	}
+	return s.tenure.try(ctx, &view{})
 }
 
 // May reports whether this process may send what the log decides. It is to be
@@ -140,43 +157,50 @@ func (t *tenure) health() error {
 	return nil
 }
 
-// take waits until the message at the end is not renewed any more, and writes
-// its own behind it.
-func (t *tenure) take(ctx context.Context) error {
-	var seen uint64       // the message that was seen last
-	var since time.Time   // when it was seen first
-	var unheard time.Time // when a look got no answer last
-	waits := false
-	for ; ; waits = true {
-		last, seq, err := t.last(ctx)
-		now := time.Now()
-		switch {
-		case err != nil:
-			unheard = now
-			t.s.log.Warn("whether another process owns the shard is not known", zap.Error(err))
-		case since.IsZero() || seq != seen:
-			seen, since = seq, now
-		}
-		if err == nil && (seq == 0 || last.Released || last.Holder == t.holder || now.Sub(since) >= tenureLapses && now.Sub(unheard) >= tenureGrace) {
-			switch err := t.write(ctx, seq, false); {
-			case err == nil:
-				t.mu.Lock()
-				t.taken = true
-				t.mu.Unlock()
-				t.done.Go(t.run)
-				t.s.log.Info("this process owns the shard", zap.String("holder", t.holder), zap.Bool("waited", waits))
-				return nil
-			case !wrongSequence(err): // somebody else was faster otherwise
-				unheard = now
-				t.s.log.Warn("taking over the shard", zap.Error(err))
-			}
-		} else if !waits && err == nil {
+// view is what a process that waits has seen of the owner.
+type view struct {
+	seq     uint64    // of the message that was seen last
+	since   time.Time // when it was seen first
+	unheard time.Time // when a look got no answer last
+}
+
+// try looks at the message at the end. When that is not renewed any more, or there
+// is none, it writes its own behind it.
+func (t *tenure) try(ctx context.Context, v *view) (took bool, err error) {
+	last, seq, err := t.last(ctx)
+	if ctx.Err() != nil {
+		return false, fmt.Errorf("stream: waiting for the shard: %w", ctx.Err())
+	}
+	now := time.Now()
+	if err != nil {
+		v.unheard = now
+		t.s.log.Warn("whether another process owns the shard is not known", zap.Error(err))
+		return false, nil
+	}
+	if v.since.IsZero() || seq != v.seq {
+		if v.since.IsZero() && seq > 0 && !last.Released {
 			t.s.log.Info("another process owns the shard; waiting for its end", zap.String("holder", last.Holder))
 		}
-		if err := t.sleep(ctx, tenureLook); err != nil {
-			return fmt.Errorf("stream: waiting for the shard: %w", err)
-		}
+		v.seq, v.since = seq, now
 	}
+	lapsed := now.Sub(v.since) >= tenureLapses && now.Sub(v.unheard) >= tenureGrace
+	if seq > 0 && !last.Released && last.Holder != t.holder && !lapsed {
+		return false, nil
+	}
+	switch err := t.write(ctx, seq, false); {
+	case wrongSequence(err):
+		return false, nil // somebody else was faster
+	case err != nil:
+		v.unheard = now
+		t.s.log.Warn("taking over the shard", zap.Error(err))
+		return false, nil
+	}
+	t.mu.Lock()
+	t.taken = true
+	t.mu.Unlock()
+	t.done.Go(t.run)
+	t.s.log.Info("this process owns the shard", zap.String("holder", t.holder))
+	return true, nil
 }
 
 func (t *tenure) sleep(ctx context.Context, d time.Duration) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,5 +228,146 @@ func TestReaderOutlivesItsConsumer(t *testing.T) {
 		}
 		r.Close()
 		s.Close()
+	})
+}
+
+// TestReaderWaitsForServers: while none answers it goes on trying, and soon reads
+// on once one does.
+func TestReaderWaitsForServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := open(t, t.TempDir())
+		defer host.Close()
+		s, line := beside(t, host)
+		r, err := s.ReadLog(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line.freeze()
+		time.AfterFunc(time.Minute, func() {
+			if err := host.Append(t.Context(), batch("test", "a")); err != nil {
+				t.Error(err)
+			}
+			if err := line.thaw(); err != nil {
+				t.Error(err)
+			}
+		})
+		begun := time.Now()
+		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+readerTimeout+reconnectWait {
+			t.Errorf("message %d after %v: %v", m.Seq, time.Since(begun), err)
+		}
+		r.Close()
+		s.Close()
+	})
+}
+
+// TestProcessesAppendSideBySide: each frame of one may find that the other's has
+// come before it, any number of times. Nothing is turned away for that, the
+// numbers of the frames have no gap, and their times do not go back, though the
+// clocks of the two differ.
+func TestProcessesAppendSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := open(t, t.TempDir())
+		defer host.Close()
+		const processes, senders, each = 3, 8, 25
+		var open []*Stream
+		var wg sync.WaitGroup
+		for i := range processes {
+			ahead := &settable{begun: time.Now(), set: time.Duration(i) * time.Hour}
+			s, err := Open(t.Context(), Options{Beside: host, Clock: ahead.tell})
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, s)
+			for range senders {
+				wg.Go(func() {
+					for range each {
+						if err := s.Append(t.Context(), batch("test", "a")); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+		}
+		wg.Wait()
+		all, last := headers(t, open[0])
+		for i := 1; i < len(all); i++ {
+			if all[i].Counter != all[i-1].Counter+1 || all[i].At < all[i-1].At || all[i].Step != 0 {
+				t.Fatalf("frame %d of %s, with a step of %s, behind frame %d of %s", all[i].Counter, all[i].At, all[i].Step, all[i-1].Counter, all[i-1].At)
+			}
+		}
+		for i, s := range open {
+			if now := s.Now(last); now < all[len(all)-1].At && s.writer.stored.Load() == last {
+				t.Errorf("for process %d it is %s, before the last frame's %s", i, now, all[len(all)-1].At)
+			}
+			s.Close()
+		}
+	})
+}
+
+// lag is a line on which each write takes a while.
+type lag struct {
+	net.Conn
+	queue chan []byte
+}
+
+func lagging(by time.Duration) func(net.Conn) net.Conn {
+	return func(c net.Conn) net.Conn {
+		l := &lag{c, make(chan []byte, 1024)}
+		go func() {
+			for p := range l.queue {
+				time.Sleep(by)
+				_, _ = l.Conn.Write(p) // a line that is closed says so to who reads
+			}
+		}()
+		return l
+	}
+}
+
+func (l *lag) Write(p []byte) (int, error) {
+	l.queue <- slices.Clone(p)
+	return len(p), nil
+}
+
+func (l *lag) Close() error {
+	close(l.queue)
+	return l.Conn.Close()
+}
+
+// TestBusyProcessLetsOthersIn: who has just stored a frame knows what to store the
+// next one behind, and would be first again, as long as there is anything.
+func TestBusyProcessLetsOthersIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := open(t, t.TempDir())
+		defer host.Close()
+		process := func(lag time.Duration) *Stream {
+			s, err := Open(t.Context(), Options{Beside: host, Line: lagging(lag)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		busy, other := process(2*time.Millisecond), process(3*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					if err := busy.Append(t.Context(), batch("test", "a")); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for range 20 {
+			begun := time.Now()
+			if err := other.Append(t.Context(), batch("test", "b")); err != nil || time.Since(begun) > publishTimeout/2 {
+				t.Errorf("an append beside a busy process ended after %v: %v", time.Since(begun), err)
+			}
+		}
+		cancel()
+		wg.Wait()
+		busy.Close()
+		other.Close()
+		time.Sleep(time.Second) // until nothing is on the lines
 	})
 }

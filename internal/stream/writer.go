@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,8 +25,15 @@ import (
 const maxWaiting = 4096
 
 // maxOvertaken is how often a frame may find that the log is ahead of what the
-// writer knows, before its senders are told to come again.
+// writer knows, before its senders are told to come again. Where others write too
+// that is nothing unusual, and it is tried for as long as there is time.
 const maxOvertaken = 3
+
+// Bounds of what a writer waits after each frame of a shared log (see courtesy).
+const (
+	leastCourtesy = time.Millisecond
+	mostCourtesy  = 50 * time.Millisecond
+)
 
 // maxPatience is how long a frame of repeats, or of crowds, waits at most for
 // others to share it.
@@ -51,6 +59,7 @@ type writer struct {
 	failures atomic.Uint64 // frames in a row that were not stored
 	stored   atomic.Uint64 // last, for others to read
 
+	took     time.Duration // to store the last frame
 	segments [][]byte
 	answers  []chan answer
 	size     int // of the segments
@@ -149,7 +158,11 @@ func (w *writer) run() {
 		}
 		begun = time.Now()
 		held = w.fill(first)
-		if err := w.publish(came.Add(publishTimeout)); errors.Is(err, context.DeadlineExceeded) {
+		err := w.publish(came.Add(publishTimeout))
+		if err == nil && w.s.Shared() {
+			time.Sleep(w.courtesy())
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
 			if w.refuse(err); held != nil {
 				held.answer <- answer{err: err}
 				held = nil
@@ -272,6 +285,14 @@ func (l *latch) note(err error) {
 	l.again.Store(int64(time.Since(l.begun) + tryEvery))
 }
 
+// courtesy is as much time as another process may need to learn of the frame that
+// was stored and to store its own behind it, now more and now less, so that two
+// never go in step: else who has stored one would store the next as well, for as
+// long as there is any. What arrives meanwhile travels together.
+func (w *writer) courtesy() time.Duration {
+	return min(max(time.Duration(2+rand.IntN(5))*w.took, leastCourtesy), mostCourtesy)
+}
+
 // publish writes the frame and answers for it.
 func (w *writer) publish(until time.Time) error {
 	var a answer
@@ -285,7 +306,7 @@ func (w *writer) publish(until time.Time) error {
 		}
 		// Behind somebody else's message: it is the frame before this one, whose
 		// answer was lost. This one has not been stored.
-		if !wrongSequence(a.err) || try == maxOvertaken {
+		if !wrongSequence(a.err) || try == maxOvertaken && !w.s.Shared() {
 			if w.failures.Add(1) == 1 { // its senders say the rest
 				w.s.log.Error("appending to the log failed", zap.Error(a.err))
 			}
@@ -315,6 +336,7 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 	h := frame.Header{Counter: w.counter, Previous: w.before}
 	h.At, h.Step = w.clock.stamp(w.last + 1)
 	w.frame = w.packer.Append(w.frame[:0], h, w.segments...)
+	asked := time.Now()
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: logSubject, Data: w.frame},
 		jetstream.WithExpectLastSequencePerSubject(w.last), jetstream.WithRetryAttempts(0))
 	if err == nil {
@@ -323,6 +345,7 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 	if w.doubt = err != nil; w.doubt {
 		return 0, err
 	}
+	w.took = time.Since(asked)
 	w.clock.stored(h.Step)
 	w.counter++
 	w.last, w.before = ack.Sequence, frame.Checksum(w.frame)

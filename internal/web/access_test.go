@@ -15,7 +15,6 @@ import (
 	"github.com/winnowhq/winnow/ingest"
 	"github.com/winnowhq/winnow/internal/access"
 	"github.com/winnowhq/winnow/internal/config"
-	"github.com/winnowhq/winnow/internal/engine"
 )
 
 // newServer is a server that can refuse: nothing stands behind its routes but
@@ -41,7 +40,7 @@ func newServer(t *testing.T, text string) *Server {
 	}
 	reg := prometheus.NewRegistry()
 	s := New(Options{
-		Engine: new(engine.Engine), Registerer: reg, Gatherer: reg, Access: gate,
+		Registerer: reg, Gatherer: reg, Access: gate,
 		Reload: func(context.Context, bool) error { return nil },
 	})
 	s.Configure(c, doors.Routes())

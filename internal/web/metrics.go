@@ -90,7 +90,10 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(b.info, 1, b.version)
-	st := b.server.opts.Engine.Stats()
+	if !b.server.attached.Load() {
+		return // of a shard that another process owns there is nothing to say
+	}
+	st := b.server.engine.Load().Stats()
 	counter(b.faults, st.Faults.Load())
 	counter(b.recalled, st.Recalled.Load())
 	counter(b.ticks, st.Ticks.Load())
@@ -109,7 +112,7 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 	if !b.server.isReady() {
 		return
 	}
-	if b.server.opts.Engine.Query(ctx, func(sh *engine.Shard) {
+	if b.server.engine.Load().Query(ctx, func(sh *engine.Shard) {
 		t, live, open, seq = sh.Ledger.Totals(), sh.Core.Live(), sh.Core.Groups(), sh.Seq()
 	}) != nil {
 		return

@@ -28,7 +28,6 @@ import (
 
 // Options of a Server.
 type Options struct {
-	Engine     *engine.Engine
 	Stream     *stream.Stream
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -59,10 +58,13 @@ const queryTimeout = 10 * time.Second
 // Server is an http.Handler. Its routes follow the configuration.
 type Server struct {
 	opts   Options
+	engine atomic.Pointer[engine.Engine]
 	own    []ingest.Route
-	mux    atomic.Pointer[http.ServeMux]
-	routes atomic.Pointer[[]ingest.Route]
-	config atomic.Pointer[config.Config]
+
+	attached atomic.Bool
+	mux      atomic.Pointer[http.ServeMux]
+	routes   atomic.Pointer[[]ingest.Route]
+	config   atomic.Pointer[config.Config]
 
 	reloadOK   prometheus.Gauge
 	reloadTime prometheus.Gauge
@@ -73,6 +75,7 @@ type Server struct {
 // New returns a server. Configure gives it its doors.
 func New(o Options) *Server {
 	s := &Server{opts: o}
+	s.engine.Store(new(engine.Engine)) // one that never is ready
 	s.registerMetrics()
 	s.own = []ingest.Route{
 		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
@@ -103,6 +106,12 @@ func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
 	s.reloadTime.Set(float64(time.Now().UnixNano()) / 1e9)
 }
 
+// Attach has the server ask an engine. Before, it answers as one that replays.
+func (s *Server) Attach(e *engine.Engine) {
+	s.engine.Store(e)
+	s.attached.Store(true)
+}
+
 // Routes is the table of routes in force.
 func (s *Server) Routes() []ingest.Route { return *s.routes.Load() }
 
@@ -121,7 +130,7 @@ func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if !s.isReady() {
-		http.Error(w, "the log is being replayed; alerts are accepted meanwhile", http.StatusServiceUnavailable)
+		http.Error(w, "the log is being replayed, or another process owns it; alerts are accepted meanwhile", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "Winnow is ready.")
@@ -130,7 +139,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 // isReady reports whether the shard is where the log was when this life began.
 func (s *Server) isReady() bool {
 	select {
-	case <-s.opts.Engine.Ready():
+	case <-s.engine.Load().Ready():
 		return true
 	default:
 		return false
@@ -158,7 +167,7 @@ func (s *Server) ladder() Ladder {
 // not yet come to the present: half the books are worse than none.
 func (s *Server) query(w http.ResponseWriter, r *http.Request, f func(*engine.Shard)) bool {
 	if !s.isReady() {
-		http.Error(w, "the log is being replayed; ask again when /-/ready says so", http.StatusServiceUnavailable)
+		http.Error(w, "the log is being replayed, or another process owns it; ask again when /-/ready says so", http.StatusServiceUnavailable)
 		return false
 	}
 	if why, shed := s.shed(); shed {
@@ -168,7 +177,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, f func(*engine.Sh
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), queryTimeout)
 	defer cancel()
-	if err := s.opts.Engine.Query(ctx, f); err != nil {
+	if err := s.engine.Load().Query(ctx, f); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return false
 	}

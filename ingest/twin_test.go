@@ -76,13 +76,13 @@ func TestTwinsOfTheWebhook(t *testing.T) {
 			`"startsAt":"2026-01-01T00:00:00Z","endsAt":"2026-01-01T00:00:01Z","generatorURL":"` + url + `"}`
 	}
 	body := `{"version":"4","alerts":[` + strings.Join([]string{one("firing", "x"), one("firing", "x"), one("resolved", "x"), one("firing", "\\u0079")}, ",") + `]}`
-	var got strings.Builder
+	var b strings.Builder
 	for _, a := range alertsOf(t, "alertmanager", body) {
-		fmt.Fprintln(&got, a.Status, a.GeneratorURL, a.Labels, a.Annotations)
+		fmt.Fprintln(&b, a.Status, a.GeneratorURL, a.Labels, a.Annotations)
 	}
 	want := "firing x {alertname=\"A\", severity=\"critical\"} {s=\"text\"}\nfiring x {alertname=\"A\", severity=\"critical\"} {s=\"text\"}\n" +
 		"resolved x {alertname=\"A\", severity=\"critical\"} {s=\"text\"}\nfiring y {alertname=\"A\", severity=\"critical\"} {s=\"text\"}\n"
-	if got.String() != want {
-		t.Errorf("got\n%swant\n%s", got.String(), want)
+	if got := b.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

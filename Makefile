@@ -29,6 +29,9 @@ MEMORY ?=
 # Development tools have a module of their own, so that none of them is in go.mod.
 TOOL := go tool -modfile=internal/tools/go.mod
 
+# It brings forty modules of its own, which no other tool needs.
+SBOM := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +39,21 @@ help: ## list the targets
 .PHONY: build
 build: ## build bin/winnow, static and reproducible
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/winnow ./cmd/winnow
+
+.PHONY: reproduce
+reproduce: ## build the commit twice from nothing, in two folders with caches of their own, and compare; ends with a line of figures
+	@tmp=$$(mktemp -d); trap 'chmod -R u+w "$$tmp"; rm -rf "$$tmp"' EXIT; \
+	for n in one another/folder; do git clone -q --no-local . "$$tmp/$$n"; done; \
+	for n in one another/folder; do \
+		GOCACHE="$$tmp/cache-$${n%%/*}" GOFLAGS=-mod=readonly $(MAKE) -s -C "$$tmp/$$n" build VERSION='$(VERSION)'; \
+	done; \
+	sums=$$(cd "$$tmp" && sha256sum one/bin/winnow another/folder/bin/winnow); echo "$$sums"; \
+	[ "$$(cut -d' ' -f1 <<<"$$sums" | sort -u | wc -l)" = 1 ] || { echo 'reproduce: the two differ'; exit 1; }; \
+	echo "reproduce: builds=2 identical=yes bytes=$$(stat -c %s "$$tmp/one/bin/winnow") modules=$$(go version -m "$$tmp/one/bin/winnow" | awk '$$1 == "dep"' | wc -l)"
+
+.PHONY: sbom
+sbom: ## what the built binary is made of, to dist/winnow.cdx.json (CycloneDX)
+	@mkdir -p dist; $(MAKE) -s build; go run $(SBOM) bin -json -output dist/winnow.cdx.json -version '$(VERSION)' bin/winnow
 
 .PHONY: test
 test: ## all tests, with the invariants checked and in random order

@@ -83,6 +83,18 @@ func TestWhatWaitedInVainDoesNotWaitAgain(t *testing.T) {
 		6m wait`,
 		`30s page oncall A/a
 		 5m35s update oncall A/a,A/b`, `paged=1 grouped=1 resolved_before_page=1 resolved=1`)
+	// Each page at its own severity, also where two looks fall on one moment.
+	fact(t, basic(), `0s fire alertname=A pod=a severity=warning
+		5m25s fire alertname=A pod=b severity=error
+		5m25s fire alertname=A pod=c severity=critical
+		5m28s resolve alertname=A pod=b severity=error
+		5m28s resolve alertname=A pod=c severity=critical
+		5m35s fire alertname=A pod=b severity=error
+		5m35s fire alertname=A pod=c severity=critical
+		6m wait`,
+		`30s page oncall A/a
+		 5m35s page oncall A/b,A/a (escalation) #error
+		 5m35s page oncall A/c,A/b,A/a (escalation) #critical`, `paged=3 resolved_before_page=2 resolved=2`)
 	// Later it is another matter, and so is one that people have heard of.
 	fact(t, basic(), `0s fire alertname=A pod=a
 		5m25s fire alertname=A pod=b

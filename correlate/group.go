@@ -27,7 +27,6 @@ type group struct {
 	pages         uint32
 	openedAt      alert.Time
 	pagedSeverity alert.Severity   // the highest paged
-	pagedNow      alert.Time       // of the flush that paged last
 	alias         string           // what the provider knows it by, if not by its own key
 	levels        []alert.Severity // whose keys it was paged under, the current one last
 	told          [2]told          // by class

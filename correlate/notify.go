@@ -70,10 +70,8 @@ func (c *Core) emit(out *Output, g *group, t alert.Time, class Class, reason Rea
 		n.Kind, n.Reason = Page, Escalation
 	}
 	if n.Kind == Page {
-		// The other class may have been paged for the same flush already.
-		if g.pagedNow != t {
+		if !c.paged { // else the other class was paged in this flush already
 			g.pagedAt(severity)
-			g.pagedNow = t
 		}
 		c.paged = true
 	}

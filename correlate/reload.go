@@ -106,7 +106,7 @@ func (c *Core) succeed(old *group, r *route, key string, labels alert.Labels) *g
 	g := &group{
 		route: r, key: key, labels: labels, openedAt: old.openedAt, incident: old.incident,
 		revision: old.revision, pages: old.pages, pagedSeverity: old.pagedSeverity, told: old.told, heirOf: old,
-		pagedNow: old.pagedNow, alias: old.alias, levels: old.levels, storm: old.storm, joined: old.joined,
+		alias: old.alias, levels: old.levels, storm: old.storm, joined: old.joined,
 	}
 	if g.providerKey() != old.providerKey() {
 		g.alias = old.providerKey() // the provider knows it by that

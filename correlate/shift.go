@@ -26,7 +26,6 @@ func (c *Core) Shift(out *Output, now alert.Time, by time.Duration) {
 		}
 		moved(&g.next)
 		moved(&g.openedAt)
-		moved(&g.pagedNow)
 		for k := range g.told {
 			moved(&g.told[k].at)
 		}

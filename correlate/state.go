@@ -109,7 +109,7 @@ func (g *group) append(w *wire.Writer) {
 	w.Uint(uint64(g.pages))
 	w.Int(int64(g.openedAt))
 	w.Byte(byte(g.pagedSeverity))
-	w.Int(int64(g.pagedNow))
+	w.Int(0) // when it had paged, once
 	for _, t := range g.told {
 		w.Int(int64(t.at))
 		w.Uint(uint64(t.firing))
@@ -301,7 +301,8 @@ func (c *Core) loadGroup(r *wire.Reader, version byte) *group {
 	g.labels = loadLabels(r)
 	g.next, g.order = alert.Time(r.Int()), r.Uint()
 	g.incident, g.revision, g.pages = r.Uint(), r.Uint32(), r.Uint32()
-	g.openedAt, g.pagedSeverity, g.pagedNow = alert.Time(r.Int()), alert.Severity(r.Byte()), alert.Time(r.Int())
+	g.openedAt, g.pagedSeverity = alert.Time(r.Int()), alert.Severity(r.Byte())
+	r.Int()
 	if g.pagedSeverity > alert.Critical {
 		r.Fail("severity %d", g.pagedSeverity)
 	}

@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
@@ -18,7 +20,15 @@ const handOverTimeout = 5 * time.Second
 // standBy waits until this node owns the shard. Its doors only append to the log
 // meanwhile: the owner reads it.
 func (n *Node) standBy(ctx context.Context) {
+	c := n.current.Load()
+	waiting, took := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		engine.KeepUp(waiting, engine.Options{Stream: n.stream, Policy: &c.Policy, SnapshotDir: n.opts.SnapshotDir, Hold: n.steps.holdsSnapshots, Logger: n.log})
+	})
 	err := n.stream.Take(ctx)
+	took()
+	keeping.Wait()
 	if err == nil {
 		err = n.own(ctx, ctx)
 	}

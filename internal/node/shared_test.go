@@ -227,7 +227,7 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		b, line := newStandby(t, host, sinktest.NewPagerDuty())
 		c, _ := newStandby(t, host, b.pager)
 		var all []sample
-		for i := range 3 { // the same again is named by number where that may be
+		for i := range 3 {
 			s := sample{name: "ByTheStandby", pod: fmt.Sprint(i), severity: "critical"}
 			all = append(all, s)
 			b.post(s)
@@ -238,6 +238,9 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := a.events(); got != "trigger" {
 			t.Errorf("the owner told its pager %q", got)
+		}
+		if a.node.dictionaries() != nil || b.node.dictionaries() != nil {
+			t.Error("the doors name repeats by numbers, of which the core keeps those of two processes")
 		}
 		if m := b.get("/metrics"); !strings.Contains(m, "winnow_owner 0\n") || strings.Contains(m, "winnow_engine") {
 			t.Error("the metrics do not say that it stands by")

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -29,13 +30,20 @@ import (
 // partitions, processes that are stopped and go on, and kills of the process that
 // owns the shard and of servers. CLUSTER_ROUNDS says how many of each,
 // CLUSTER_PAUSE for how many seconds a process is stopped, and CLUSTER_WITHIN
-// within how many seconds pages have to resume.
+// within how many seconds pages have to resume; CLUSTER_ONLY names the chapters to
+// play, all when it is empty.
 func TestCluster(t *testing.T) {
 	rounds := fromEnv(t, "CLUSTER_ROUNDS", 3)
 	c := newPair(t)
 	var lines []string
-	for _, chapter := range []func(int) string{c.kills, c.serverKills, c.zombies, c.partitions} {
-		line := chapter(rounds)
+	for _, chapter := range []struct {
+		name string
+		play func(rounds int) string
+	}{{"kills", c.kills}, {"servers", c.serverKills}, {"zombies", c.zombies}, {"partitions", c.partitions}} {
+		if only := os.Getenv("CLUSTER_ONLY"); only != "" && !slices.Contains(strings.Fields(only), chapter.name) {
+			continue
+		}
+		line := chapter.play(rounds)
 		t.Log("cluster: " + line)
 		lines = append(lines, line)
 		if t.Failed() {

@@ -16,6 +16,13 @@ import (
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
+// closeIdle closes the server's Stream when what is under way is through: see
+// stopIdle in internal/node.
+func closeIdle(host *stream.Stream) {
+	time.Sleep(time.Second)
+	host.Close()
+}
+
 // TestLifeBeginsWithAClaim holds that of two processes on one log the older can
 // commit nothing from when the newer begins, though that has decided nothing yet;
 // and that what it had committed until then is not decided again.
@@ -25,7 +32,7 @@ func TestLifeBeginsWithAClaim(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer host.Close()
+		defer closeIdle(host)
 		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
 		a.post(alert.Firing, "a")
 		time.Sleep(time.Minute)
@@ -127,7 +134,7 @@ func TestClaimWaitsForTheOlderLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer host.Close()
+		defer closeIdle(host)
 		s, err := stream.Open(t.Context(), stream.Options{Beside: host})
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +182,7 @@ func TestStandbyKeepsUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer host.Close()
+		defer closeIdle(host)
 		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
 		for i := range 2 * snapshotMessages {
 			a.post(alert.Firing, fmt.Sprint("early", i%7))

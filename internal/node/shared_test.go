@@ -64,6 +64,12 @@ func newHost(t *testing.T) *stream.Stream {
 	return host
 }
 
+// closeIdle closes the server of others as stopIdle stops a node.
+func closeIdle(host *stream.Stream) {
+	time.Sleep(time.Second)
+	host.Close()
+}
+
 // newSiteBeside is one process of several on a log, when it owns the shard.
 func newSiteBeside(t *testing.T, host *stream.Stream, pager *sinktest.PagerDuty) (*site, *cut) {
 	t.Helper()
@@ -120,7 +126,7 @@ func TestOvertakenProcessSendsNothing(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -165,7 +171,7 @@ func TestBothSidesOfAPartitionPage(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -191,7 +197,7 @@ func TestOvertakenProcessEnds(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		other.Close()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -213,7 +219,7 @@ func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -283,7 +289,7 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -296,6 +302,6 @@ func TestStandbyStops(t *testing.T) {
 		time.Sleep(time.Minute + 300*time.Millisecond)
 		b.stop()
 		a.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }

@@ -164,6 +164,10 @@ scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (
 limits: ## ALERTS (1000000) distinct alerts as fast as they are taken: memory, pages, criticals, restarts; on a machine of MEMORY MiB
 	$(call suite,limits,TestLimits,LIMITS_ALERTS=$(ALERTS) LIMITS_MEMORY=$(MEMORY),2h)
 
+.PHONY: growth
+growth: ## by how much the built binary grows for one large, hostile or compressed body; ends with a line of figures
+	$(call suite,limits,TestGrowth,,20m)
+
 .PHONY: sec
 sec: ## who may call what, and a flood of bad attempts and idle connections; ends with a line of figures
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \

@@ -31,3 +31,27 @@ func TestCloneIsTheSame(t *testing.T) {
 	f(nil, Labels{summary}, "")
 	f(nil, nil, "u")
 }
+
+// TestGetNearIsGet asks sets of several kinds, in which a label stands here, there
+// and nowhere.
+func TestGetNearIsGet(t *testing.T) {
+	sets := []Labels{
+		nil,
+		{{"a", "1"}, {"b", "2"}, {"c", "3"}},
+		{{"a", "4"}, {"b", "5"}},
+		{{"b", "6"}, {"c", "7"}, {"d", "8"}},
+		{{"aa", "9"}},
+	}
+	for _, name := range []string{"a", "b", "c", "d", "x"} {
+		place := int32(0)
+		for i := range 60 {
+			ls := sets[i*i%7%len(sets)]
+			if got, want := ls.GetNear(name, &place), ls.Get(name); got != want {
+				t.Fatalf("%s of %s is %q, want %q", name, ls, got, want)
+			}
+			if int(place) < len(ls) && ls[place].Name != name && ls.Get(name) != "" {
+				t.Fatalf("%s of %s is thought to be at %d", name, ls, place)
+			}
+		}
+	}
+}

@@ -23,6 +23,21 @@ func (ls Labels) Get(name string) string {
 	return ""
 }
 
+// GetNear is Get for one who asks many sets of one kind: place is where the label
+// stood in the set before, is looked at first, and is kept up.
+func (ls Labels) GetNear(name string, place *int32) string {
+	if i := int(*place); i < len(ls) && ls[i].Name == name {
+		return ls[i].Value
+	}
+	for i := range ls {
+		if ls[i].Name == name {
+			*place = int32(i)
+			return ls[i].Value
+		}
+	}
+	return ""
+}
+
 // Equal compares names and values in full.
 func (ls Labels) Equal(o Labels) bool {
 	if len(ls) != len(o) {
@@ -142,8 +157,11 @@ func (ls Labels) ownText(another string) string {
 }
 
 // String writes the set as Prometheus does: {a="b", c="d"}.
-func (ls Labels) String() string {
-	b := []byte{'{'}
+func (ls Labels) String() string { return string(ls.Append(nil)) }
+
+// Append appends what String returns.
+func (ls Labels) Append(b []byte) []byte {
+	b = append(b, '{')
 	for i := range ls {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -152,5 +170,5 @@ func (ls Labels) String() string {
 		b = append(b, '=')
 		b = appendQuoted(b, ls[i].Value)
 	}
-	return string(append(b, '}'))
+	return append(b, '}')
 }

@@ -231,6 +231,30 @@ func BenchmarkNew(b *testing.B) {
 	firsts(b, func() *stage.Line { return newLine(b) }, alerts)
 }
 
+// BenchmarkReplay is a start with a log of alerts that nobody has seen: frames are
+// read, and core and accounts take in what stands in them.
+func BenchmarkReplay(b *testing.B) {
+	log := stage.NewLog(live)
+	b.ReportAllocs()
+	w := watch(b)
+	for b.Loop() {
+		w.stop()
+		s, err := stage.NewShard()
+		if err != nil {
+			b.Fatal(err)
+		}
+		runtime.GC() // what the shard before this has left is not its own
+		w.start()
+		for i := range log {
+			s.Apply(&log[i])
+		}
+		if faults := s.Faults(); len(faults) > 0 || s.Core.Live() != live {
+			b.Fatalf("%d alerts are live, want %d: %v", s.Core.Live(), live, faults)
+		}
+	}
+	w.perAlert(live)
+}
+
 // BenchmarkMemory is the heap that a live alert takes, all of it: table, group,
 // accounts and their trail.
 func BenchmarkMemory(b *testing.B) {

@@ -87,15 +87,25 @@ func (g *group) providerKey() string {
 	if g.alias != "" {
 		return g.alias
 	}
-	if g.storm != 0 { // no key of Alertmanager's has a word in this place
-		return g.route.Key + ":storm" + g.labels.String()
+	return string(g.appendProviderKey(nil))
+}
+
+func (g *group) appendProviderKey(b []byte) []byte {
+	if g.alias != "" {
+		return append(b, g.alias...)
 	}
-	return g.route.Key + ":" + g.labels.String()
+	b = append(append(b, g.route.Key...), ':')
+	if g.storm != 0 { // no key of Alertmanager's has a word in this place
+		b = append(b, "storm"...)
+	}
+	return g.labels.Append(b)
 }
 
 // providerHash tells apart what one receiver's provider knows.
 func (g *group) providerHash() uint64 {
-	return xxhash.Sum64String(g.route.Receiver + "\xff" + g.providerKey())
+	var scratch [512]byte
+	b := append(append(scratch[:0], g.route.Receiver...), 0xff)
+	return xxhash.Sum64(g.appendProviderKey(b))
 }
 
 func notified(n *Notification, seq uint64) Row {

@@ -87,8 +87,9 @@ type Core struct {
 	links    []link
 	oneCause [1]dedupe.Ref
 	refs     []dedupe.Ref
-	paged    bool // the flush under way has paged
-	named    bool // the alert that Storm is given to stands in a notification by name
+	waited   alert.Time // the onset before of the alert that takes its seats, where that has waited in vain
+	paged    bool       // the flush under way has paged
+	named    bool       // the alert that Storm is given to stands in a notification by name
 	key      []byte
 	spelled  alert.Alert
 	seen     alert.Alert // by EachAlert
@@ -107,8 +108,17 @@ type liveAlert struct {
 	severity    alert.Severity
 	disposition Disposition // of the current onset
 	settled     Disposition // the best among groups it has left
-	ended       bool        // the episode's end is in the accounts
+	flags       liveFlags
 }
+
+type liveFlags uint8
+
+const (
+	ended  liveFlags = 1 << iota // the episode's end is in the accounts
+	inVain                       // its group's moment came when it had ended, and nobody was told
+)
+
+func (l *liveAlert) ended() bool { return l.flags&ended != 0 }
 
 // beside is what few alerts have.
 type beside struct {
@@ -275,6 +285,9 @@ const lostText = "what it repeats stood in a part of the log that is lost"
 // memory are read side by side.
 func (c *Core) Touch(dictionary uint64, repeats []alert.Repeat) { c.table.Touch(dictionary, repeats) }
 
+// TouchAlerts is Touch for alerts in full.
+func (c *Core) TouchAlerts(alerts []alert.Alert) { c.table.TouchAlerts(alerts) }
+
 // delivered accounts for a delivery and begins what it begins. A is the alert
 // where the verdict is that it was not known.
 func (c *Core) delivered(out *Output, now alert.Time, source string, ref dedupe.Ref, verdict dedupe.Verdict, a *alert.Alert) {
@@ -348,13 +361,17 @@ func (c *Core) admit(ref dedupe.Ref, source string, ls alert.Labels) {
 func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row, ls alert.Labels) {
 	l := c.alert(ref)
 	l.episode++
-	l.onsetAt, l.disposition, l.settled, l.ended = now, Pending, NoDisposition, false
+	if c.waited = 0; l.flags&inVain != 0 {
+		c.waited = l.onsetAt
+	}
+	l.onsetAt, l.disposition, l.settled, l.flags = now, Pending, NoDisposition, 0
 	at := len(out.Rows)
 	out.Rows = append(out.Rows, row) // its group's opening comes after it
 	c.routes = c.policy.match(c.routes[:0], c.policy.root, ls)
 	for _, r := range c.routes {
 		c.join(out, now, r, ref, ls)
 	}
+	c.waited = 0
 	c.eachSeat(ref, func(s *seat) { s.group.members[s.member].disposition = Pending })
 
 	l = c.alert(ref)
@@ -366,10 +383,10 @@ func (c *Core) onset(out *Output, now alert.Time, ref dedupe.Ref, row Row, ls al
 // endEpisode settles an onset whose alert has ended.
 func (c *Core) endEpisode(out *Output, now alert.Time, ref dedupe.Ref) {
 	l := c.alert(ref)
-	if l.ended {
+	if l.ended() {
 		return
 	}
-	l.ended = true
+	l.flags |= ended
 	if l.disposition == Pending {
 		to, cause := ResolvedBeforePage, ""
 		c.eachSeat(ref, func(s *seat) {

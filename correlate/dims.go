@@ -15,7 +15,15 @@ var serviceLabels = [...]string{"service", "app", "app_kubernetes_io_name", "job
 
 // Service reads from the labels what the alert is about.
 func Service(ls alert.Labels) string {
-	for _, name := range serviceLabels {
+	return service(ls, new(int32))
+}
+
+// service is Service, with the place of the best of the labels in the set before.
+func service(ls alert.Labels, best *int32) string {
+	if v := ls.GetNear(serviceLabels[0], best); v != "" {
+		return v
+	}
+	for _, name := range serviceLabels[1:] {
 		if v := ls.Get(name); v != "" {
 			return v
 		}
@@ -27,6 +35,9 @@ func Service(ls alert.Labels) string {
 type dims struct {
 	list  []Dim
 	index map[Dim]uint32
+	last  uint32 // met last, 0 for none: most alerts are of the same as the one before
+
+	rule, service int32 // where these labels stood last
 }
 
 func newDims() dims {
@@ -34,11 +45,15 @@ func newDims() dims {
 }
 
 func (d *dims) of(source string, ls alert.Labels) uint32 {
-	return d.intern(Dim{Source: source, Rule: ls.Get("alertname"), Service: Service(ls), Severity: ls.Severity()})
+	return d.intern(Dim{Source: source, Rule: ls.GetNear("alertname", &d.rule), Service: service(ls, &d.service), Severity: ls.Severity()})
 }
 
 func (d *dims) intern(k Dim) uint32 {
+	if d.last != 0 && d.list[d.last] == k {
+		return d.last
+	}
 	if n, ok := d.index[k]; ok {
+		d.last = n
 		return n
 	}
 	if len(d.list) >= MaxDims {

@@ -80,14 +80,31 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 		return
 	}
 	c.sit(g, ref)
+	if c.waitedFor(r, now) && g.next > now {
+		c.schedule(g, now)
+	}
 	if g.storm != 0 && grave(c.alert(ref).severity) {
 		c.hasten(g, now)
 	}
 }
 
+// firstMembers is the room that a group begins with.
+const firstMembers = 4
+
+// waitedFor reports whether the alert that takes its seats was here within the last
+// group_wait and has waited for one in vain: the moment of its group came when it
+// had just ended. What flaps in step with that would never be told of; it does not
+// wait again.
+func (c *Core) waitedFor(r *route, now alert.Time) bool {
+	return c.waited != 0 && now.Sub(c.waited) <= r.GroupWait
+}
+
 // sit gives an alert the next seat of a group.
 func (c *Core) sit(g *group, ref dedupe.Ref) {
 	s := seat{g, int32(len(g.members))}
+	if g.members == nil {
+		g.members = make([]member, 0, firstMembers)
+	}
 	g.members = append(g.members, member{ref: ref, disposition: Pending})
 	if l := c.alert(ref); l.first.group == nil {
 		l.first = s
@@ -116,7 +133,8 @@ func (c *Core) groupOf(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls
 }
 
 // open brings a group to life: its page is due after group_wait, or at once
-// when its first alert has been firing for longer than that already.
+// when its first alert has been firing for longer than that already, or has waited
+// for it in vain.
 func (c *Core) open(out *Output, now alert.Time, g *group, ref dedupe.Ref) *group {
 	c.incidents++
 	g.openedAt, g.incident = now, c.incidents
@@ -128,7 +146,7 @@ func (c *Core) open(out *Output, now alert.Time, g *group, ref dedupe.Ref) *grou
 	c.index[g.key] = g
 	c.place(g)
 	due := now.Add(g.route.GroupWait)
-	if c.table.StartsAt(ref).Add(g.route.GroupWait) < now {
+	if c.table.StartsAt(ref).Add(g.route.GroupWait) < now || c.waitedFor(g.route, now) {
 		due = now
 	}
 	c.schedule(g, due)
@@ -354,6 +372,9 @@ func (c *Core) leave(out *Output, t alert.Time, g *group, m member) {
 	l := c.alert(m.ref)
 	if rank(m.disposition) > rank(l.settled) {
 		l.settled = m.disposition
+	}
+	if m.disposition == ResolvedBeforePage && !m.believed() {
+		l.flags |= inVain
 	}
 	last := len(l.others()) == 0
 	if last && !c.table.Firing(m.ref, t) {

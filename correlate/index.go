@@ -14,6 +14,31 @@ type index struct {
 	byName map[string]map[string][]int32 // label name, value, sets in order
 	names  []string                      // of byName, in the order in which they were met
 	rest   []int32                       // sets with no equality matcher on a value
+
+	met    []met  // by name: what was looked up last
+	listed uint32 // how many sets, in all
+}
+
+// met is the value that a label had when it was asked for last, and what is listed
+// under it: most alerts have the same as the one before.
+type met struct {
+	listed uint32 // when it was looked up; 0 before
+	value  []byte
+	sets   []int32
+	place  int32 // where the label stood
+}
+
+// under returns the sets under the value that name i has in ls.
+func (x *index) under(i int, ls alert.Labels) []int32 {
+	m := &x.met[i]
+	v := ls.GetNear(x.names[i], &m.place)
+	if v == "" {
+		return nil
+	}
+	if m.listed != x.listed || string(m.value) != v {
+		m.listed, m.value, m.sets = x.listed, append(m.value[:0], v...), x.byName[x.names[i]][v]
+	}
+	return m.sets
 }
 
 // add lists matchers under a number. A set may have several; any of them makes
@@ -40,8 +65,10 @@ func (x *index) add(set int32, ms alert.Matchers) {
 		}
 		x.byName[by.Name] = values
 		x.names = append(x.names, by.Name)
+		x.met = append(x.met, met{})
 	}
 	values[by.Value] = insert(values[by.Value], set)
+	x.listed++
 }
 
 // insert keeps a list in order, each number once.
@@ -62,12 +89,10 @@ func (x *index) candidates(dst []int32, ls alert.Labels) []int32 {
 	dst = append(dst, x.rest...)
 	lists := min(len(x.rest), 1)
 	if len(x.names) <= len(ls) {
-		for _, name := range x.names {
-			if v := ls.Get(name); v != "" {
-				if l := x.byName[name][v]; len(l) > 0 {
-					dst = append(dst, l...)
-					lists++
-				}
+		for i := range x.names {
+			if l := x.under(i, ls); len(l) > 0 {
+				dst = append(dst, l...)
+				lists++
 			}
 		}
 	} else {

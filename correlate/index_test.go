@@ -169,3 +169,19 @@ func TestSilencesAreTestedOnce(t *testing.T) {
 		t.Errorf("only %d were silenced, %d times silences were dropped, %d replaced", found, dropped, replaced)
 	}
 }
+
+// TestIndexAfterALookUp adds a set under a value that was asked for just before.
+func TestIndexAfterALookUp(t *testing.T) {
+	var x index
+	ls := alert.Labels{{Name: "team", Value: "a"}}
+	for set := range int32(5) {
+		m, err := alert.NewMatcher("team", alert.Equal, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.add(set, alert.Matchers{m})
+		if got := x.candidates(nil, ls); len(got) != int(set)+1 {
+			t.Errorf("%d sets are listed and %v may match", set+1, got)
+		}
+	}
+}

@@ -13,20 +13,23 @@ import (
 type rule struct {
 	*InhibitRule
 	causes causes
+
+	// Reused between calls.
+	places []int32 // where the labels of Equal stood last
+	key    []byte
 }
 
 func newRule(r *InhibitRule) *rule {
-	return &rule{InhibitRule: r, causes: causes{many: map[uint64][]dedupe.Ref{}}}
+	return &rule{InhibitRule: r, causes: causes{many: map[uint64][]dedupe.Ref{}}, places: make([]int32, len(r.Equal))}
 }
 
 func (r *rule) equalHash(ls alert.Labels) uint64 {
-	var scratch [512]byte
-	b := scratch[:0]
-	for _, name := range r.Equal {
-		b = append(b, ls.Get(name)...)
-		b = append(b, 0xff)
+	r.key = r.key[:0]
+	for i, name := range r.Equal {
+		r.key = append(r.key, ls.GetNear(name, &r.places[i])...)
+		r.key = append(r.key, 0xff)
 	}
-	return xxhash.Sum64(b)
+	return xxhash.Sum64(r.key)
 }
 
 func (r *rule) equal(a, b alert.Labels) bool {
@@ -68,7 +71,7 @@ func (l link) target() bool { return l.way&targetSide != 0 }
 func (l link) hash() uint64 { return uint64(l.upper)<<32 | uint64(l.lower) }
 
 // fewLinks are those of one alert, as far as there is room.
-type fewLinks [2]link
+type fewLinks [3]link
 
 // linksOf are the rules that an alert takes part in.
 func (c *Core) linksOf(ref dedupe.Ref) []link {

@@ -83,7 +83,7 @@ func (c *Core) reroute(out *Output, now alert.Time, ref dedupe.Ref, h heirs) {
 
 // dueAnew says so when a pending alert is due at another time than it was.
 func (c *Core) dueAnew(out *Output, now alert.Time, ref dedupe.Ref, was alert.Time) {
-	if l := c.alert(ref); l.disposition == Pending && !l.ended && was != 0 && l.due() != was {
+	if l := c.alert(ref); l.disposition == Pending && !l.ended() && was != 0 && l.due() != was {
 		c.move(out, now, ref, Pending, "")
 	}
 }

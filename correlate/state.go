@@ -80,7 +80,7 @@ func (l *liveAlert) append(w *wire.Writer) {
 		return // not in use
 	}
 	w.Byte(byte(l.settled))
-	w.Bool(l.ended)
+	w.Byte(byte(l.flags))
 	w.Byte(byte(l.severity))
 	w.Int(int64(l.onsetAt))
 	w.Uint(uint64(l.episode))
@@ -228,7 +228,9 @@ func (l *liveAlert) load(r *wire.Reader) {
 		return
 	}
 	l.settled = loadDisposition(r)
-	l.ended = r.Bool()
+	if l.flags = liveFlags(r.Byte()); l.flags > ended|inVain {
+		r.Fail("flags %d", l.flags)
+	}
 	if l.severity = alert.Severity(r.Byte()); l.severity > alert.Critical {
 		r.Fail("severity %d", l.severity)
 	}

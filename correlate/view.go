@@ -108,7 +108,7 @@ func (c *Core) incidentView(g *group) IncidentView {
 // with the time at which it is.
 func (c *Core) EachPending(severity alert.Severity, f func(alert.Fingerprint, alert.Time)) {
 	for ref := 1; ref < c.live.Len(); ref++ {
-		if l := c.alert(dedupe.Ref(ref)); l.disposition == Pending && !l.ended && l.severity >= severity {
+		if l := c.alert(dedupe.Ref(ref)); l.disposition == Pending && !l.ended() && l.severity >= severity {
 			f(c.table.Fingerprint(dedupe.Ref(ref)), l.due())
 		}
 	}

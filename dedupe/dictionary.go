@@ -91,7 +91,10 @@ func (t *Table) name(d *dictionary, number uint32, ref Ref, a *alert.Alert) {
 	if d == t.dictionaries[0] || t.byOrdinal(e.dictionary) == nil {
 		e.dictionary = d.ordinal // the newest: it lasts longest
 	}
-	hash := annotationHash(a)
+	hash := t.hash // Observe has looked at a before
+	if hash == 0 {
+		hash = t.annotationHash(a)
+	}
 	*d.words.At(number) = word{a.StartsAt, uint32(hash), ref}
 	if _, kept := t.findAside(other{ref, uint32(hash)}); kept == nil && hash != e.annotations { // it came too late to become the alert's text
 		t.packed = t.texts.pack(t.packed[:0], a)

@@ -158,7 +158,7 @@ func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte
 		return
 	}
 	t.n++
-	t.place(slot{ref, tag(e.fingerprint)}, uint64(e.fingerprint))
+	t.place(slot{ref, tag(e.fingerprint)})
 }
 
 func (t *Table) loadText(r *wire.Reader, o owner, version byte) place {

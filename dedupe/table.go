@@ -61,14 +61,16 @@ type Table struct {
 	texts   texts
 	store   store
 	packed  []byte // reused
+	hash    uint64 // of the annotations that Observe was given last; 0 where it did not ask
 
 	dictionaries [maxDictionaries]*dictionary // the newest first
 	ordinal      uint16                       // of the newest
-	touched      uint32                       // keeps Touch from being left out
+	touched      uint32                       // keeps Touch and TouchAlerts from being left out
 }
 
-// slot holds a reference and the upper half of its fingerprint, so that a probe
-// reads the entry only when it is almost certainly the right one.
+// slot holds a reference and the upper half of its fingerprint, which says where
+// it would stand: a probe reads the entry only when it is almost certainly the
+// right one, and growing reads none.
 type slot struct {
 	ref Ref
 	tag uint32
@@ -99,6 +101,7 @@ func (t *Table) Cap() int { return t.entries.Len() }
 // explicit end beats a timeout, the newest annotations stand.
 func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) (Ref, Verdict) {
 	startsAt, endsAt, timeout := bounds(now, a, validity)
+	t.hash = 0
 	ref := t.find(a)
 	if ref == 0 {
 		if endsAt <= now {
@@ -106,11 +109,23 @@ func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) 
 		}
 		return t.insert(now, a, startsAt, endsAt, timeout), First
 	}
-	if hash := annotationHash(a); endsAt > now && hash != t.at(ref).annotations {
-		t.rewrite(ref, a, hash)
-		return ref, t.fires(ref, now, startsAt, endsAt, timeout, true)
+	if endsAt <= now {
+		return ref, t.resolve(t.at(ref), now, startsAt, endsAt)
 	}
-	return ref, t.seen(ref, now, startsAt, endsAt, timeout)
+	moved := t.annotationHash(a) != t.at(ref).annotations
+	if moved {
+		t.rewrite(ref, a, t.hash)
+	}
+	return ref, t.fires(ref, now, startsAt, endsAt, timeout, moved)
+}
+
+// TouchAlerts reads where Observe will look for alerts, as Touch does.
+func (t *Table) TouchAlerts(alerts []alert.Alert) {
+	mask, sum := uint32(len(t.slots)-1), uint32(0)
+	for i := range alerts {
+		sum += t.slots[tag(alerts[i].Fingerprint)&mask].tag
+	}
+	t.touched = sum
 }
 
 // seen enters a delivery of a known alert whose text is as it was.
@@ -228,7 +243,8 @@ func (t *Table) View(dst alert.Labels, r Ref) alert.Labels {
 	return dst
 }
 
-// ViewAnnotations is Annotations in the same way.
+// ViewAnnotations is Annotations in the same way; what it appends is valid until
+// the next call of either, or until the table changes.
 func (t *Table) ViewAnnotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 	rest := t.texts.skip(t.store.get(t.at(r).text))
 	return t.texts.annotations(dst, rest, false)
@@ -244,9 +260,9 @@ func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 // Lookup returns the alerts with this fingerprint: more than one only where
 // label sets collide.
 func (t *Table) Lookup(dst []Ref, f alert.Fingerprint) []Ref {
-	mask := uint64(len(t.slots) - 1)
-	for i := uint64(f) & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
-		if r := t.slots[i].ref; t.slots[i].tag == tag(f) && t.at(r).fingerprint == f {
+	mask, want := uint32(len(t.slots)-1), tag(f)
+	for i := want & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
+		if r := t.slots[i].ref; t.slots[i].tag == want && t.at(r).fingerprint == f {
 			dst = append(dst, r)
 		}
 	}
@@ -307,9 +323,8 @@ func (t *Table) vacate(r Ref) {
 }
 
 func (t *Table) find(a *alert.Alert) Ref {
-	mask := uint64(len(t.slots) - 1)
-	want := tag(a.Fingerprint)
-	for i := uint64(a.Fingerprint) & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
+	mask, want := uint32(len(t.slots)-1), tag(a.Fingerprint)
+	for i := want & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
 		if t.slots[i].tag != want {
 			continue
 		}
@@ -331,7 +346,7 @@ func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Ti
 	e.flags = live
 	e.flags.set(timeout, isTimeout)
 	t.n++
-	t.place(slot{r, tag(a.Fingerprint)}, uint64(a.Fingerprint))
+	t.place(slot{r, tag(a.Fingerprint)})
 	return r
 }
 
@@ -343,7 +358,8 @@ func (t *Table) occupy(a *alert.Alert) (r Ref) {
 		r = Ref(t.entries.Add())
 	}
 	t.packed = t.texts.pack(t.packed[:0], a)
-	*t.at(r) = entry{fingerprint: a.Fingerprint, annotations: annotationHash(a), text: t.store.put(owner(r), t.packed)}
+	text := t.store.put(owner(r), t.packed)
+	*t.at(r) = entry{fingerprint: a.Fingerprint, annotations: t.annotationHash(a), text: text}
 	t.tidy()
 	return r
 }
@@ -368,9 +384,9 @@ func (t *Table) tidy() {
 	t.store.release(c)
 }
 
-func (t *Table) place(s slot, hash uint64) {
-	mask := uint64(len(t.slots) - 1)
-	i := hash & mask
+func (t *Table) place(s slot) {
+	mask := uint32(len(t.slots) - 1)
+	i := s.tag & mask
 	for t.slots[i].ref != 0 {
 		i = (i + 1) & mask
 	}
@@ -382,20 +398,20 @@ func (t *Table) grow() {
 	t.slots = make([]slot, 2*len(old))
 	for _, s := range old {
 		if s.ref != 0 {
-			t.place(s, uint64(t.at(s.ref).fingerprint))
+			t.place(s)
 		}
 	}
 }
 
 // remove empties r's slot and closes the gap that this leaves in its run.
 func (t *Table) remove(r Ref) {
-	mask := uint64(len(t.slots) - 1)
-	i := uint64(t.at(r).fingerprint) & mask
+	mask := uint32(len(t.slots) - 1)
+	i := tag(t.at(r).fingerprint) & mask
 	for t.slots[i].ref != r {
 		i = (i + 1) & mask
 	}
 	for j := (i + 1) & mask; t.slots[j].ref != 0; j = (j + 1) & mask {
-		home := uint64(t.at(t.slots[j].ref).fingerprint) & mask
+		home := t.slots[j].tag & mask
 		if (j-home)&mask >= (j-i)&mask { // it may move back to i without passing its home
 			t.slots[i] = t.slots[j]
 			i = j
@@ -406,9 +422,10 @@ func (t *Table) remove(r Ref) {
 
 func tag(f alert.Fingerprint) uint32 { return uint32(f >> 32) }
 
-func annotationHash(a *alert.Alert) uint64 {
-	var scratch [1024]byte
-	b := scratch[:0]
+// annotationHash is that of the annotations and generator URL of a, and stays in
+// t.hash.
+func (t *Table) annotationHash(a *alert.Alert) uint64 {
+	b := t.packed[:0]
 	for i := range a.Annotations {
 		b = append(b, a.Annotations[i].Name...)
 		b = append(b, 0xff)
@@ -416,5 +433,6 @@ func annotationHash(a *alert.Alert) uint64 {
 		b = append(b, 0xff)
 	}
 	b = append(b, a.GeneratorURL...)
-	return xxhash.Sum64(b)
+	t.packed, t.hash = b, xxhash.Sum64(b)
+	return t.hash
 }

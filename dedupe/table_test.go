@@ -3,6 +3,7 @@ package dedupe
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -262,9 +263,90 @@ func TestTextsOfTemplates(t *testing.T) {
 			if !ann.Equal(want[i].Annotations) || url != want[i].GeneratorURL || !seen.Equal(ann) || seenURL != url {
 				t.Fatalf("%s: alert %d has %v %s, seen as %v %s, want %v %s", name, i, ann, url, seen, seenURL, want[i].Annotations, want[i].GeneratorURL)
 			}
-			if got := tt.texts.hashAnnotations(tt.store.get(tt.at(ref).text)); got != annotationHash(&want[i]) {
+			if got := tt.texts.hashAnnotations(tt.store.get(tt.at(ref).text)); got != new(Table).annotationHash(&want[i]) {
 				t.Fatalf("%s: alert %d has hash %x", name, i, got)
 			}
+		}
+	}
+}
+
+func TestViewAllocatesNothing(t *testing.T) {
+	table := NewTable()
+	var refs []Ref
+	for i := range 20 {
+		text := fmt.Sprint("Pod shop/checkout-", 1000+i, " has been crash looping for longer than fifteen minutes.")
+		a := alert.Alert{
+			Labels:       alert.Labels{{Name: "alertname", Value: "PodCrashLooping"}, {Name: "pod", Value: fmt.Sprint(i)}},
+			Annotations:  alert.Labels{{Name: "description", Value: text}, {Name: "summary", Value: text + text}},
+			GeneratorURL: "https://prometheus.example.org/graph?g0.expr=" + text,
+		}
+		a.Fingerprint = a.Labels.Fingerprint()
+		ref, _ := table.Observe(epoch, &a, time.Hour)
+		refs = append(refs, ref)
+	}
+	var ls alert.Labels
+	look := func() {
+		for _, ref := range refs {
+			ls = table.View(ls[:0], ref)
+			ls, _ = table.ViewAnnotations(ls, ref)
+		}
+	}
+	if n := testing.AllocsPerRun(10, look); n != 0 {
+		t.Errorf("a look at %d alerts allocates %v times", len(refs), n)
+	}
+	if n := len(table.texts.joined); n == 0 || n > 1000 {
+		t.Errorf("%d bytes are joined for one alert", n)
+	}
+}
+
+// TestNearChangesNothing packs the same alerts with what was met last and without.
+func TestNearChangesNothing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var near, far texts
+	used := 0
+	for i := range 5000 {
+		a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: fmt.Sprint("Rule", i/100)}}}
+		for l := range rng.IntN(nearPlaces) { // more strings than there are places, at times
+			a.Labels = append(a.Labels, alert.Label{Name: fmt.Sprint("label", l), Value: fmt.Sprint("value", rng.IntN(1+l*l))})
+		}
+		for l := range rng.IntN(5) {
+			a.Annotations = append(a.Annotations, alert.Label{Name: fmt.Sprint("label", l), Value: strings.Repeat(fmt.Sprint("text", rng.IntN(10)), l*l)})
+		}
+		if a.GeneratorURL = ""; rng.IntN(3) > 0 {
+			a.GeneratorURL = fmt.Sprint("https://prometheus.example.org/graph?g0.expr=", rng.IntN(10))
+		}
+		if n := near.near[1]; n != 0 && near.symbols[n-1] == a.Labels[0].Value {
+			used++
+		}
+		far.near = [nearPlaces]uint32{}
+		got, want := near.pack(nil, &a), far.pack(nil, &a)
+		if !slices.Equal(got, want) || len(near.symbols) != len(far.symbols) {
+			t.Fatalf("alert %d is packed as %x with %d symbols, and %x with %d where nothing is near", i, got, len(near.symbols), want, len(far.symbols))
+		}
+	}
+	if !slices.Equal(near.symbols, far.symbols) || near.seen != far.seen || near.bases != far.bases {
+		t.Error("they know other strings then")
+	}
+	if used < 4000 {
+		t.Errorf("what was met last was of use for %d of 5000 alerts", used)
+	}
+}
+
+// TestCommon compares what two strings share with what a byte at a time finds.
+func TestCommon(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		text := func(n int) string { return strings.Repeat("a", rng.IntN(n)) + strings.Repeat("b", rng.IntN(3)) }
+		a, b := text(30)+text(30), text(30)+text(30)
+		head, tail := 0, 0
+		for head < min(len(a), len(b)) && a[head] == b[head] {
+			head++
+		}
+		for head+tail < min(len(a), len(b)) && a[len(a)-1-tail] == b[len(b)-1-tail] {
+			tail++
+		}
+		if h, l := common(a, b); h != head || l != tail {
+			t.Fatalf("%s and %s share %d and %d bytes, want %d and %d", a, b, h, l, head, tail)
 		}
 	}
 }
@@ -307,7 +389,7 @@ func TestTextsOfVersionTwo(t *testing.T) {
 	}
 	for pass := range 3 { // strings in full, then symbols
 		old := s.appendLabels(s.appendLabels(nil, a.Labels), a.Annotations)
-		old = s.appendString(old, a.GeneratorURL)
+		old = s.appendString(old, a.GeneratorURL, 0)
 		if !s.sound(old, 2) || s.sound(old, stateVersion) {
 			t.Errorf("pass %d: it is not taken for version 2", pass)
 		}

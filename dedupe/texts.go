@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"strings"
 	"unsafe"
 
@@ -26,7 +27,18 @@ type texts struct {
 	index   []symbolSlot    // open addressing, linear probing, a power of two long
 	seen    [1 << 14]uint32 // hashes of strings seen once, a direct-mapped guess
 	bases   [1 << baseBits]base
+
+	// near has the symbols met last at each place of a text, counted from 1: an
+	// alert is mostly of the same rule as the one before it and has the same ones.
+	// It is looked at before the index and changes no result.
+	near [nearPlaces]uint32
+
+	joined []byte // annotations that were viewed last, as far as they are in pieces
 }
+
+// nearPlaces is how many strings of an alert have a place in near: those of 24
+// labels and seven annotations.
+const nearPlaces = 64
 
 // base is what an annotation of a rule looks like, by rule and place.
 type base struct {
@@ -91,34 +103,36 @@ func (s *texts) pack(dst []byte, a *alert.Alert) []byte {
 	dst = s.appendLabels(dst, a.Labels)
 	dst = binary.AppendUvarint(dst, uint64(len(a.Annotations)))
 	rule := xxhash.Sum64String(a.Name())
+	at := 2 * len(a.Labels)
 	for i := range a.Annotations {
-		dst = s.appendString(dst, a.Annotations[i].Name)
-		dst = s.appendText(dst, a.Annotations[i].Value, rule+uint64(i))
+		dst = s.appendString(dst, a.Annotations[i].Name, at)
+		dst = s.appendText(dst, a.Annotations[i].Value, at+1, rule+uint64(i))
+		at += 2
 	}
-	return s.appendText(dst, a.GeneratorURL, rule+uint64(len(a.Annotations)))
+	return s.appendText(dst, a.GeneratorURL, at, rule+uint64(len(a.Annotations)))
 }
 
 // appendText is appendString for what may be like others of its rule and place.
-func (s *texts) appendText(dst []byte, v string, place uint64) []byte {
-	if n, ok := s.symbol(v); ok {
+func (s *texts) appendText(dst []byte, v string, at int, place uint64) []byte {
+	if n, ok := s.symbolAt(v, at); ok {
 		return binary.AppendUvarint(dst, uint64(n)<<formBits|symbol)
 	}
 	if len(v) >= minBase {
-		at := &s.bases[place*0x9e3779b97f4a7c15>>(64-baseBits)]
-		if at.symbol != 0 {
-			like := s.symbols[at.symbol-1]
+		b := &s.bases[place*0x9e3779b97f4a7c15>>(64-baseBits)]
+		if b.symbol != 0 {
+			like := s.symbols[b.symbol-1]
 			if head, tail := common(v, like); head+tail >= minAlike {
-				dst = binary.AppendUvarint(dst, uint64(at.symbol-1)<<formBits|alike)
+				dst = binary.AppendUvarint(dst, uint64(b.symbol-1)<<formBits|alike)
 				dst = binary.AppendUvarint(dst, uint64(head))
 				dst = binary.AppendUvarint(dst, uint64(tail))
 				dst = binary.AppendUvarint(dst, uint64(len(v)-head-tail))
 				return append(dst, v[head:len(v)-tail]...)
 			}
 		}
-		if at.tries < maxTries && len(s.symbols) < maxSymbols {
+		if b.tries < maxTries && len(s.symbols) < maxSymbols {
 			h := xxhash.Sum64String(v)
 			n := s.add(strings.Clone(v), s.find(v, h), h)
-			*at = base{n + 1, at.tries + 1}
+			*b = base{n + 1, b.tries + 1}
 			return binary.AppendUvarint(dst, uint64(n)<<formBits|symbol)
 		}
 	}
@@ -130,8 +144,21 @@ func (s *texts) appendText(dst []byte, v string, place uint64) []byte {
 // behind those.
 func common(a, b string) (head, tail int) {
 	n := min(len(a), len(b))
+	for head+8 <= n { // eight bytes a step
+		if x := eight(a[head:]) ^ eight(b[head:]); x != 0 {
+			head += bits.TrailingZeros64(x) / 8
+			break
+		}
+		head += 8
+	}
 	for head < n && a[head] == b[head] {
 		head++
+	}
+	for head+tail+8 <= n {
+		if x := eight(a[len(a)-tail-8:]) ^ eight(b[len(b)-tail-8:]); x != 0 {
+			return head, tail + bits.LeadingZeros64(x)/8
+		}
+		tail += 8
 	}
 	for head+tail < n && a[len(a)-1-tail] == b[len(b)-1-tail] {
 		tail++
@@ -139,21 +166,41 @@ func common(a, b string) (head, tail int) {
 	return head, tail
 }
 
+// eight are the first bytes of s, the first one lowest.
+func eight(s string) uint64 {
+	return binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
+}
+
 func (s *texts) appendLabels(dst []byte, ls alert.Labels) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(ls)))
 	for i := range ls {
-		dst = s.appendString(dst, ls[i].Name)
-		dst = s.appendString(dst, ls[i].Value)
+		dst = s.appendString(dst, ls[i].Name, 2*i)
+		dst = s.appendString(dst, ls[i].Value, 2*i+1)
 	}
 	return dst
 }
 
-func (s *texts) appendString(dst []byte, v string) []byte {
-	if n, ok := s.symbol(v); ok {
+func (s *texts) appendString(dst []byte, v string, at int) []byte {
+	if n, ok := s.symbolAt(v, at); ok {
 		return binary.AppendUvarint(dst, uint64(n)<<1|1)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(v))<<1)
 	return append(dst, v...)
+}
+
+// symbolAt is symbol for the string at a place of a text.
+func (s *texts) symbolAt(v string, at int) (uint32, bool) {
+	if at >= nearPlaces {
+		return s.symbol(v)
+	}
+	if n := s.near[at]; n != 0 && s.symbols[n-1] == v {
+		return n - 1, true
+	}
+	n, ok := s.symbol(v)
+	if ok {
+		s.near[at] = n + 1
+	}
+	return n, ok
 }
 
 // symbol finds v's number, or gives it one when v has been seen before.
@@ -216,13 +263,22 @@ func (s *texts) text(b []byte) (pieces [3]string, rest []byte) {
 	return [3]string{1: unsafe.String(unsafe.SliceData(b), at)}, b[at:]
 }
 
-// whole is text in one piece, as str has it.
+// whole is text in one piece, as str has it; what is not to be kept and has to be
+// joined is in s.joined.
 func (s *texts) whole(b []byte, keep bool) (string, []byte) {
 	v, rest := s.text(b)
-	if keep && v[0] == "" && v[2] == "" {
-		return strings.Clone(v[1]), rest
+	if v[0] == "" && v[2] == "" {
+		if keep {
+			return strings.Clone(v[1]), rest
+		}
+		return v[1], rest
 	}
-	return v[0] + v[1] + v[2], rest
+	if keep || v[1] == "" && v[2] == "" {
+		return v[0] + v[1] + v[2], rest
+	}
+	from := len(s.joined)
+	s.joined = append(append(append(s.joined, v[0]...), v[1]...), v[2]...)
+	return unsafe.String(unsafe.SliceData(s.joined[from:]), len(s.joined)-from), rest
 }
 
 // labels appends them, as str has them.
@@ -241,6 +297,9 @@ func (s *texts) labels(dst alert.Labels, b []byte, keep bool) (alert.Labels, []b
 // annotations appends them in the same way and returns the URL that stands behind
 // them.
 func (s *texts) annotations(dst alert.Labels, b []byte, keep bool) (alert.Labels, string) {
+	if !keep {
+		s.joined = s.joined[:0]
+	}
 	count, n := binary.Uvarint(b)
 	b = b[n:]
 	for range count {
@@ -280,7 +339,7 @@ func (s *texts) equal(b []byte, ls alert.Labels) bool {
 	return true
 }
 
-// hashAnnotations is annotationHash of packed text.
+// hashAnnotations is what Table.annotationHash makes of the same in full.
 func (s *texts) hashAnnotations(b []byte) uint64 {
 	var scratch [1024]byte
 	h := scratch[:0]

@@ -23,7 +23,7 @@ const (
 
 	// ratioFreeBytes may be decompressed at any ratio: a small batch of alike
 	// alerts compresses very well.
-	ratioFreeBytes = 1 << 20
+	ratioFreeBytes = 512 << 10
 
 	// drainBytes is how much of an oversized body is read and thrown away, so
 	// that its sender gets to read the answer.
@@ -107,12 +107,12 @@ func receive(r *http.Request, room *room, l *Limits) (*body, error) {
 	}
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
-		err = b.fill(r.Body, l.BodyBytes, length)
+		err = b.fill(r.Body, l, length)
 	case "gzip", "x-gzip":
 		err = b.inflate(r.Body, l)
 	default:
 		b.short = "the body has a Content-Encoding that Winnow does not read: send it plain or with gzip"
-		err = b.fill(r.Body, l.BodyBytes, length)
+		err = b.fill(r.Body, l, length)
 	}
 	if err != nil {
 		b.release()
@@ -126,11 +126,24 @@ func receive(r *http.Request, room *room, l *Limits) (*body, error) {
 
 const minReadBytes = 512
 
-// fill reads src to its end or to limit bytes, and keeps what it has read also
-// when it returns the error of src. length is what is expected, 0
-// where it is not known: then pieces are read and put together at the end, which
-// takes twice the body, where a buffer that doubles might take four times.
-func (b *body) fill(src io.Reader, limit, length int) error {
+// fill reads src to its end or to the limit for a body, less what is too long for
+// one text in it, and keeps what it has read also when it returns the error of
+// src. length is what is expected, 0 where it is not known: then pieces are read
+// and put together at the end, which takes twice the body, where a buffer that
+// doubles might take four times.
+func (b *body) fill(src io.Reader, l *Limits, length int) error {
+	err := b.fillTo(src, l.BodyBytes, length)
+	if err == errTooLarge {
+		return b.shorten(src, l)
+	}
+	return err
+}
+
+// errTooLarge says that a body goes on behind its limit.
+var errTooLarge = errors.New("too large")
+
+// fillTo is fill to a limit, or a little more with errTooLarge.
+func (b *body) fillTo(src io.Reader, limit, length int) error {
 	var pieces [][]byte // before b.text
 	before := 0
 	defer func() {
@@ -156,9 +169,10 @@ func (b *body) fill(src io.Reader, limit, length int) error {
 		n, err := src.Read(b.text[len(b.text):cap(b.text)])
 		b.text = b.text[:len(b.text)+n]
 		if before+len(b.text) > limit {
-			b.text = b.text[:limit-before]
-			b.short = fmt.Sprintf("the body is larger than %d bytes: what comes after was not read", limit)
-			return b.join(pieces, limit)
+			if err := b.join(pieces, before+len(b.text)); err != nil {
+				return err
+			}
+			return errTooLarge
 		}
 		if err != nil {
 			if joinErr := b.join(pieces, before+len(b.text)); joinErr != nil {
@@ -202,14 +216,14 @@ func (b *body) inflate(src io.Reader, l *Limits) error {
 	z.wire = wire{src: src}
 	z.buffer.Reset(&z.wire)
 	if magic, _ := z.buffer.Peek(2); string(magic) != "\x1f\x8b" {
-		return b.fill(&z.buffer, l.BodyBytes, 0)
+		return b.fill(&z.buffer, l, 0)
 	}
 	head, _ := z.buffer.Peek(z.buffer.Size())
 	b.text = append(b.text[:0], head[:min(len(head), cap(b.text))]...)
 	err := z.gzip.Reset(&z.buffer)
 	if err == nil {
 		b.text = b.text[:0]
-		err = b.fill(&limitRatio{z, l.GzipRatio, 0}, l.BodyBytes, 0)
+		err = b.fill(&limitRatio{z, l.GzipRatio, 0}, l, 0)
 	}
 	switch {
 	case err == nil || err == errNoRoom:

@@ -31,10 +31,12 @@ type Dictionary struct {
 	most  int // MaxRemembered
 }
 
-// slot is empty while its hash is 0. What stands in one never changes.
+// slot is empty while its hash is 0, and what stands in one never changes. Its
+// hash is read and written atomically, and its value before the hash is written
+// and after it was read.
 type slot struct {
-	hash  atomic.Uint64
-	value atomic.Uint64 // 32 further bits of hash, and the number
+	hash  uint64
+	value uint64 // 32 further bits of hash, and the number
 }
 
 const (
@@ -81,11 +83,11 @@ func (d *Dictionary) find(k key) (number uint32, ok bool) {
 	slots := *d.table.Load()
 	mask := uint64(len(slots) - 1)
 	for i := k.hash >> 20 & mask; ; i = (i + 1) & mask {
-		switch h := slots[i].hash.Load(); h {
+		switch atomic.LoadUint64(&slots[i].hash) {
 		case 0:
 			return 0, false
 		case k.hash:
-			if v := slots[i].value.Load(); uint32(v>>32) == k.more {
+			if v := slots[i].value; uint32(v>>32) == k.more {
 				return uint32(v), true
 			}
 		}
@@ -118,26 +120,33 @@ func insert(slots []slot, k key, number uint32) bool {
 	mask := uint64(len(slots) - 1)
 	for i := k.hash >> 20 & mask; ; i = (i + 1) & mask {
 		s := &slots[i]
-		switch s.hash.Load() {
+		switch s.hash { // who writes to it holds the lock
 		case 0:
-			s.value.Store(uint64(k.more)<<32 | uint64(number))
-			s.hash.Store(k.hash)
+			s.value = uint64(k.more)<<32 | uint64(number)
+			atomic.StoreUint64(&s.hash, k.hash)
 			return true
 		case k.hash:
-			if uint32(s.value.Load()>>32) == k.more {
+			if uint32(s.value>>32) == k.more {
 				return false // somebody was faster
 			}
 		}
 	}
 }
 
+// grow returns twice as many slots with what stands in the old ones. Nobody sees
+// the new ones before all of it is there.
 func (d *Dictionary) grow(old []slot) []slot {
 	slots := make([]slot, 2*len(old))
+	mask := uint64(len(slots) - 1)
 	for i := range old {
-		if h := old[i].hash.Load(); h != 0 {
-			v := old[i].value.Load()
-			insert(slots, key{h, uint32(v >> 32)}, uint32(v))
+		if old[i].hash == 0 {
+			continue
 		}
+		at := old[i].hash >> 20 & mask
+		for slots[at].hash != 0 {
+			at = (at + 1) & mask
+		}
+		slots[at] = old[i]
 	}
 	d.table.Store(&slots)
 	return slots

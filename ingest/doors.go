@@ -207,6 +207,9 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 		return d.sendAgain(w, r, "the log did not take the alerts", err)
 	}
 	stored = true
+	if err := a.keep(d.Now()); err != nil {
+		d.Logger.Warn("a signed request is remembered by this process only: sent once more after a restart it is admitted", zap.String("source", d.source.Name), zap.Error(err))
+	}
 	d.account(&result, b.short != "")
 	return d.answer(w, &result)
 }

@@ -502,3 +502,32 @@ func TestAHundredThousandAlerts(t *testing.T) {
 	f("without", send(body, true), 3.5)
 	f("compressed", send(zipped(body), false, "Content-Encoding", "gzip"), 3.5)
 }
+
+// TestAlertsThatDifferInInvalidBytesAreTwo: they were one, and only one of them
+// was paged. What came is in what is kept.
+func TestAlertsThatDifferInInvalidBytesAreTwo(t *testing.T) {
+	f := func(one, other, shown string) {
+		t.Helper()
+		b := newBench(t, `{}`)
+		body := `[{"labels":{"alertname":"A","host":"` + one + `"}},{"labels":{"alertname":"A","host":"` + other + `"}}]`
+		for range 2 { // the same each time
+			if w := b.post("/ingest/prometheus", []byte(body)); w.Code != 200 {
+				t.Fatal(w.Code)
+			}
+		}
+		got := b.got["prometheus"].alerts
+		if len(got) != 4 || got[0].Fingerprint == got[1].Fingerprint || got[0].Labels.Equal(got[1].Labels) ||
+			got[0].Fingerprint != got[2].Fingerprint || got[1].Fingerprint != got[3].Fingerprint {
+			t.Fatalf("%q and %q: %v", one, other, got)
+		}
+		if s := got[0].Labels.String(); s != shown || got[0].Marks&alert.MarkSanitised == 0 {
+			t.Errorf("%q: %s, want %s; marks %v", one, s, shown, got[0].Marks)
+		}
+	}
+	f("caf\xe9", "caf\xe8", `{alertname="A", host="caf\uf7e9"}`)
+	f("\xff", "\xfe", `{alertname="A", host="\uf7ff"}`)
+	f("\xff", `\ufffd`, `{alertname="A", host="\uf7ff"}`)
+	f(`\ud83d`, `\ud83e`, `{alertname="A", host="\ue03d"}`)
+	f(`\udc80`, "\x80", `{alertname="A", host="\ue480"}`)
+	f("\xe6\x9d", "\xe6", `{alertname="A", host="\uf7e6\uf79d"}`)
+}

@@ -29,6 +29,7 @@ type Emitter struct {
 	// spare is the arena before the last flush. The alert that did not fit
 	// into the flushed batch has its strings there.
 	spare arena
+	twins twins // of what was read into this batch
 
 	cur     current
 	taken   int    // bytes of the body that are accounted for
@@ -252,6 +253,7 @@ func (e *Emitter) makeRoom(n int) {
 		return
 	}
 	e.send()
+	e.twins.forget()
 	e.spare, e.scan.arena = e.scan.arena, e.spare
 	e.scan.arena.reset()
 

@@ -93,16 +93,16 @@ func (e *Emitter) prometheusAlert(hasStatus bool) {
 		case memberAnnotations:
 			e.prometheusPairs(&c.annotations, key, e.limits.Annotations)
 		case memberStartsAt:
-			c.StartsAt = e.prometheusTime(key)
+			c.StartsAt = e.prometheusTime(i, key)
 		case memberEndsAt:
 			s.peek()
 			c.endFrom = s.pos + 1
-			c.EndsAt = e.prometheusTime(key)
+			c.EndsAt = e.prometheusTime(i, key)
 		case memberGeneratorURL:
-			c.GeneratorURL = e.prometheusText(key)
+			c.GeneratorURL = e.prometheusText(i, key)
 		case memberStatus:
 			if hasStatus {
-				c.status = e.prometheusText(key)
+				c.status = e.prometheusText(i, key)
 				break
 			}
 			fallthrough
@@ -166,18 +166,12 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 	from := e.reopen(at)
 	sorted := len(e.pairs) == from
 	var name, before string
-	for s.open(); s.more('}'); {
-		before, name = name, s.name()
+	n := 0
+	for s.open(); s.more('}'); n++ {
+		before = name
 		var value string
-		if s.peek() == '"' {
-			value = s.str()
-		} else if value = e.prometheusLiteral(isLabels, key, name); value == "" {
-			sorted = false // so that it is dropped
-		}
-		if len(name) > e.limits.LabelNameBytes || len(value) > e.limits.LabelValueBytes {
-			name, value = e.cutPair(name, value, isLabels)
-		}
-		sorted = sorted && value != "" && (before < name || len(e.pairs) == from)
+		name, value = e.prometheusPair(isLabels, key, n)
+		sorted = sorted && value != "" && (before < name || len(e.pairs) == from) // one without a value is dropped
 		e.pairs = append(e.pairs, alert.Label{Name: name, Value: value})
 		if len(e.pairs)-from > 4*most {
 			e.compact(from, most, isLabels)
@@ -196,6 +190,30 @@ func (e *Emitter) prometheusPairs(at *span, key string, most int) {
 		e.pairs = e.pairs[:from+len(set)]
 	}
 	*at = span{from, len(e.pairs)}
+}
+
+// prometheusPair reads pair n of an object.
+func (e *Emitter) prometheusPair(isLabel bool, key string, n int) (name, value string) {
+	s := &e.scan
+	s.peek()
+	if t := e.twins.pair(isLabel, n); t != nil && s.take(t.raw) {
+		return t.Name, t.Value
+	}
+	from := s.pos
+	name = s.name()
+	isText := s.peek() == '"'
+	if isText {
+		value = s.str()
+	} else {
+		value = e.prometheusLiteral(isLabel, key, name)
+	}
+	if len(name) > e.limits.LabelNameBytes || len(value) > e.limits.LabelValueBytes {
+		return e.cutPair(name, value, isLabel)
+	}
+	if isText && s.clean() {
+		e.twins.keepPair(isLabel, n, twin{raw: s.since(from), Label: alert.Label{Name: name, Value: value}})
+	}
+	return name, value
 }
 
 // reopen brings the pairs of an object that came before under the same key to
@@ -232,26 +250,44 @@ func (e *Emitter) prometheusLiteral(isLabel bool, key, name string) string {
 	return s.raw()
 }
 
-func (e *Emitter) prometheusTime(key string) alert.Time {
+// prometheusTime reads a member that is a time.
+func (e *Emitter) prometheusTime(member int, key string) alert.Time {
 	s := &e.scan
 	if s.peek() != '"' {
 		e.prometheusNull(key, alert.MarkClock, "a string")
 		return 0
 	}
+	twin := &e.twins.members[member]
+	if s.take(twin.raw) {
+		return twin.at
+	}
+	from := s.pos
 	t, ok := parseTime(s.str())
 	if !ok {
 		e.cur.Marks |= alert.MarkClock
+	} else if s.clean() {
+		twin.raw, twin.at = s.since(from), t
 	}
 	return t
 }
 
-func (e *Emitter) prometheusText(key string) string {
+// prometheusText reads a member that is a string.
+func (e *Emitter) prometheusText(member int, key string) string {
 	s := &e.scan
 	if s.peek() != '"' {
 		e.prometheusNull(key, alert.MarkSanitised, "a string")
 		return ""
 	}
-	return s.str()
+	twin := &e.twins.members[member]
+	if s.take(twin.raw) {
+		return twin.Value
+	}
+	from := s.pos
+	v := s.str()
+	if s.clean() {
+		twin.raw, twin.Value = s.since(from), v
+	}
+	return v
 }
 
 // prometheusNull takes null for a member that is not there, and leaves any other

@@ -143,14 +143,16 @@ func (e *Emitter) reset() {
 	if cap(pairs) > maxKeptPairs {
 		pairs = nil
 	}
-	arena, spare := e.scan.arena, e.spare
+	arena, spare, twins := e.scan.arena, e.spare, e.twins
 	arena.reset()
 	spare.reset()
+	twins.forget()
 	*e = Emitter{
 		scan:  scanner{arena: arena},
 		batch: Batch{Alerts: alerts, Quarantined: quarantined, Repeats: repeats, Runs: e.batch.Runs[:0]},
 		pairs: pairs,
 		keys:  e.keys[:0],
 		spare: spare,
+		twins: twins,
 	}
 }

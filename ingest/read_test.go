@@ -55,6 +55,13 @@ func TestNothingOfABodyIsKept(t *testing.T) {
 				t.Fatalf("%s: holds %q", what, q.Raw)
 			}
 		}
+		for _, ts := range [][]twin{e.twins.labels[:cap(e.twins.labels)], e.twins.annotations[:cap(e.twins.annotations)], e.twins.members[:]} {
+			for _, tw := range ts {
+				if tw != (twin{}) {
+					t.Fatalf("%s: holds %+v", what, tw)
+				}
+			}
+		}
 		if e.scan.text != nil || e.flush != nil || e.cur.Labels != nil || e.result.Errors != nil {
 			t.Fatalf("%s: holds %+v", what, e)
 		}

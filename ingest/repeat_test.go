@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,4 +268,38 @@ func TestIndexByIsIndex(t *testing.T) {
 	f(`"startsAt":"x","endsAt":"y"`)
 	f(`"endsAt":`)
 	f(`sAt":"endsAt":"z"}}"}}`)
+}
+
+// TestDictionaryIsReadWhileItGrows looks up what others learn: what is found has
+// its own number, and the race detector finds nothing.
+func TestDictionaryIsReadWhileItGrows(t *testing.T) {
+	const writers, each = 3, 4000
+	d := newDictionary(time.Time{})
+	keys := make([]key, writers*each)
+	for i := range keys {
+		keys[i] = d.key(1, fmt.Append(nil, "before", i), nil)
+	}
+	var learned [writers]atomic.Int64
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				at := w*each + i
+				d.learn(keys[at:at+1], uint32(at))
+				learned[w].Store(int64(i + 1))
+			}
+		})
+		wg.Go(func() {
+			for n := int64(0); n < each; {
+				n = learned[w].Load()
+				for i := range keys {
+					if got, ok := d.find(keys[i]); ok && got != uint32(i) || !ok && i/each == w && int64(i%each) < n {
+						t.Errorf("key %d: number %d, %v, and %d are learned", i, got, ok, n)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -27,8 +27,8 @@ func (s *scanner) str() string {
 	if !escapes && invalid == 0 {
 		return view(s.text[start:end])
 	}
-	// An escape never grows by decoding; a byte that is not UTF-8 becomes the
-	// three bytes of U+FFFD.
+	// An escape never grows by decoding; a byte that is not UTF-8 becomes a rune
+	// of three bytes.
 	room := s.arena.grab(end - start + 2*min(invalid, maxReplaced))
 	out, lone := unescape(room, s.text[start:end])
 	s.arena.keep(out)
@@ -38,7 +38,16 @@ func (s *scanner) str() string {
 	return view(out)
 }
 
-// maxReplaced is how many bytes of a string that are not UTF-8 become U+FFFD.
+// What is no text stands in a string as a rune of its own, so that labels that
+// differ in nothing else stay two, and what came can be told from what is shown.
+// They are of the area that Unicode leaves to private use, each as long as the
+// U+FFFD that encoding/json puts in place of all of them.
+const (
+	byteRunes      = 0xf700 // and the byte that is not UTF-8, 0x80 to 0xff
+	surrogateRunes = 0xe000 // and how far the half of a pair is behind U+D800
+)
+
+// maxReplaced is how many bytes of a string that are not UTF-8 become such runes.
 // Further ones become a question mark, which takes no more room than they did:
 // a string of so many is no text.
 const maxReplaced = 64 << 10
@@ -150,8 +159,8 @@ func hex4(b []byte) rune {
 }
 
 // unescape appends the meaning of b, whose escapes have been checked, to dst.
-// It reports whether an escape was half of a surrogate pair: as in
-// encoding/json, that and what is not UTF-8 becomes U+FFFD.
+// It reports whether an escape was half of a surrogate pair. That and what is not
+// UTF-8 becomes a rune of private use.
 func unescape(dst, b []byte) (out []byte, lone bool) {
 	var bad replacer
 	for i := 0; i < len(b); {
@@ -178,9 +187,11 @@ func unescape(dst, b []byte) (out []byte, lone bool) {
 				if i+6 <= len(b) && b[i] == '\\' && b[i+1] == 'u' {
 					low = hex4(b[i+2:])
 				}
-				if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				if pair := utf16.DecodeRune(r, low); pair == utf8.RuneError {
+					r += surrogateRunes - 0xd800
 					lone = true
 				} else {
+					r = pair
 					i += 6
 				}
 			}
@@ -209,6 +220,7 @@ type replacer int
 func (p *replacer) decode(b []byte) (rune, int) {
 	r, n := utf8.DecodeRune(b)
 	if r == utf8.RuneError && n == 1 {
+		r = byteRunes + rune(b[0])
 		if *p++; *p > maxReplaced {
 			r = '?'
 		}

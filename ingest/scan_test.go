@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -63,23 +65,44 @@ func jsonAny(text []byte) (any, error) {
 }
 
 // strict writes text as encoding/json wants it: without a byte order mark, and
-// with the control characters within its strings escaped.
+// within its strings the control characters escaped. What is no text it would make
+// U+FFFD of, whatever it was: that is the rune that stands for it here.
 func strict(text []byte) []byte {
 	out := make([]byte, 0, len(text))
-	inString, escaped := false, false
-	for _, c := range bytes.TrimPrefix(text, []byte("\ufeff")) {
-		switch {
-		case inString && c < ' ' && !escaped:
+	inString := false
+	for text = bytes.TrimPrefix(text, []byte("\ufeff")); len(text) > 0; {
+		r, n := utf8.DecodeRune(text)
+		switch c := text[0]; {
+		case r == utf8.RuneError && n == 1:
+			out = utf8.AppendRune(out, 0xf700+rune(c))
+		case inString && c < ' ':
 			out = fmt.Appendf(out, `\u%04x`, c)
-			continue
-		case inString && escaped:
-			escaped = false
 		case inString && c == '\\':
-			escaped = true
-		case c == '"':
-			inString = !inString
+			escape := escapeLen(text)
+			high, low := rune(-1), rune(-1)
+			if escape == 6 {
+				high = hex4(text[2:])
+			}
+			if escapeLen(text[max(escape, 0):]) == 6 {
+				low = hex4(text[escape+2:])
+			}
+			if n = escape; n == 0 {
+				n = min(2, len(text)) // no escape, with what makes it none
+			}
+			switch {
+			case utf16.IsSurrogate(high) && utf16.DecodeRune(high, low) != utf8.RuneError:
+				n = 12
+				out = append(out, text[:n]...)
+			case utf16.IsSurrogate(high):
+				out = utf8.AppendRune(out, 0xe000+high-0xd800)
+			default:
+				out = append(out, text[:n]...)
+			}
+		default:
+			inString = inString != (c == '"')
+			out = append(out, text[:n]...)
 		}
-		out = append(out, c)
+		text = text[n:]
 	}
 	return out
 }
@@ -203,7 +226,7 @@ func TestInvalidBytesGrow(t *testing.T) {
 	var s scanner
 	s.reset([]byte(`"` + strings.Repeat("\xff", n) + `"`))
 	s.peek()
-	if got := s.str(); got != strings.Repeat("\ufffd", n) || !s.sanitised {
+	if got := s.str(); got != strings.Repeat("\uf7ff", n) || !s.sanitised {
 		t.Errorf("%d bytes, sanitised %v", len(got), s.sanitised)
 	}
 }
@@ -213,7 +236,7 @@ func TestInvalidBytesGrow(t *testing.T) {
 func TestAStringOfNoTextTakesNoThreefoldRoom(t *testing.T) {
 	const n = 4 * maxReplaced
 	bad := strings.Repeat("\xff", n)
-	want := strings.Repeat("\ufffd", maxReplaced) + strings.Repeat("?", n-maxReplaced)
+	want := strings.Repeat("\uf7ff", maxReplaced) + strings.Repeat("?", n-maxReplaced)
 	var s scanner
 	s.reset([]byte(`"` + bad + `"`))
 	s.peek()
@@ -238,7 +261,7 @@ func TestControlCharactersThatAreNotEscaped(t *testing.T) {
 	}
 	f("\"two\nlines\"", "two\nlines", true)
 	f("\"\x00\x1b[31m\t\\u0041\r\n\"", "\x00\x1b[31m\tA\r\n", true)
-	f("\"\x01\xff\"", "\x01\ufffd", true)
+	f("\"\x01\xff\"", "\x01\uf7ff", true)
 	f(`"two\nlines"`, "two\nlines", false)
 	f("\ufeff\"marked\"", "marked", false)
 }
@@ -260,5 +283,29 @@ func TestPlainStopsAtEveryByte(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestWhatIsNoTextStaysApart: each byte and each half of a pair has a rune of its
+// own, and is found again in it.
+func TestWhatIsNoTextStaysApart(t *testing.T) {
+	seen := map[string]string{}
+	f := func(text string, want rune) {
+		t.Helper()
+		v, s := scanAny([]byte(text))
+		got, _ := v.(string)
+		if got != string(want) || !s.sanitised || s.failed() {
+			t.Errorf("%q: %+q, sanitised %v, %s; want %+q", text, got, s.sanitised, s.reason, want)
+		}
+		if other, ok := seen[got]; ok {
+			t.Errorf("%q and %q are one", text, other)
+		}
+		seen[got] = text
+	}
+	for b := 0x80; b <= 0xff; b++ {
+		f("\""+string([]byte{byte(b)})+"\"", 0xf700+rune(b))
+	}
+	for r := 0xd800; r <= 0xdfff; r++ {
+		f(fmt.Sprintf(`"\u%04x"`, r), 0xe000+rune(r-0xd800))
 	}
 }

@@ -135,7 +135,11 @@ func signedBody(r *http.Request, room *room, l *Limits, claims []claim) (*body, 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.fill(src, l.BodyBytes, length); err != nil {
+	switch err := b.fillTo(src, l.BodyBytes, length); err {
+	case nil:
+	case errTooLarge:
+		b.cutTo(l.BodyBytes)
+	default:
 		b.release()
 		return nil, err
 	}
@@ -169,6 +173,14 @@ func (a *admission) end(stored bool) {
 	if !stored {
 		a.replays.forget(a.mark)
 	}
+}
+
+// keep has the next life remember that the request was admitted. It is stored.
+func (a *admission) keep(now time.Time) error {
+	if a.signed == nil {
+		return nil
+	}
+	return a.replays.keep(a.mark, now)
 }
 
 // Why a request was refused.

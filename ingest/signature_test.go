@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net/http/httptest"
@@ -296,36 +295,6 @@ func (s *slowReader) Read(p []byte) (int, error) {
 		p = p[:min(len(p), s.r.Len()-1)]
 	}
 	return s.r.Read(p)
-}
-
-func TestReplays(t *testing.T) {
-	p := NewReplays()
-	of := func(i int) (m mark) {
-		binary.BigEndian.PutUint64(m[:], uint64(i))
-		return m
-	}
-	f := func(what string, i int, want bool) {
-		t.Helper()
-		if got := p.take(of(i)); got != want {
-			t.Errorf("%s: taken %v", what, got)
-		}
-	}
-	f("the first", 0, true)
-	f("the first again", 0, false)
-	p.forget(of(0))
-	f("forgotten", 0, true)
-	for i := 1; i < replayLimit-1; i++ { // 0 stands in the ring twice
-		f("new", i, true)
-	}
-	f("the limit is reached", 0, false)
-	f("the place of what was forgotten", replayLimit, true)
-	f("still known: it was taken again", 0, false)
-	f("the next place", replayLimit+1, true)
-	f("the oldest has gone", 0, true)
-	f("the one after it has not", 2, false)
-	if len(p.at) > replayLimit || len(p.ring) != replayLimit {
-		t.Errorf("%d marks in a ring of %d", len(p.at), len(p.ring))
-	}
 }
 
 // TestSignaturesOfOneRequestAreBounded: each costs a comparison.

@@ -49,7 +49,7 @@ func (es *episodes) begin(r *correlate.Row) {
 	if r.Severity != alert.Critical && es.open.len() >= MaxEpisodes {
 		return
 	}
-	es.put(r.Fingerprint, episode{since: r.At, until: r.Until, dim: r.Dim, now: r.Now, severity: r.Severity, paged: r.Paged})
+	es.listOf(r.Severity).add(r.Fingerprint, episode{since: r.At, until: r.Until, dim: r.Dim, now: r.Now, severity: r.Severity, paged: r.Paged})
 }
 
 func (es *episodes) move(r *correlate.Row) {
@@ -110,13 +110,12 @@ func heard(d correlate.Disposition, paged alert.Severity) bool {
 // waits reports whether d is a disposition that another has to follow.
 func waits(d correlate.Disposition) bool { return d == correlate.Pending || d == correlate.Held }
 
-// put opens an episode.
-func (es *episodes) put(fp alert.Fingerprint, e episode) {
-	if e.severity == alert.Critical {
-		es.critical.put(fp, e)
-		return
+// listOf is where the open episodes of a severity are.
+func (es *episodes) listOf(s alert.Severity) *openEpisodes {
+	if s == alert.Critical {
+		return &es.critical
 	}
-	es.open.put(fp, e)
+	return &es.open
 }
 
 // settle closes an episode of o and judges it.

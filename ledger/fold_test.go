@@ -323,7 +323,7 @@ func BenchmarkFoldRepeat(b *testing.B) {
 func TestEpisodesBeyondTheLimit(t *testing.T) {
 	l := open()
 	for i := range alert.Fingerprint(MaxEpisodes) {
-		l.episodes.put(1000+i, episode{severity: alert.Warning})
+		l.episodes.open.put(1000+i, episode{severity: alert.Warning})
 	}
 	fold(l, onset(0, 1, 1, correlate.Pending), onset(0, 2, 0, correlate.Pending))
 	if _, ok := l.episodes.open.get(1); ok {

@@ -66,6 +66,8 @@ type Ledger struct {
 	unconfirmed unconfirmed
 
 	since, until alert.Time // of the rows seen
+
+	touched uint32 // keeps touch from being left out
 }
 
 // New opens empty books. dims tells what a row's Dim stands for; it is called

@@ -72,10 +72,10 @@ func TestDamageIsNamedAndChangesNothing(t *testing.T) {
 	f("59 rows, 9223372036854775748 overwritten, in a trail of 60 rows", func(l *Ledger) { l.trail = newTrail(59); fillTrail(&l.trail, 59); l.trail.next = 1 << 63 })
 	f("61 rows, 0 overwritten, in a trail of 60 rows: open the ledger with", func(l *Ledger) { l.trail = newTrail(61); fillTrail(&l.trail, 61) })
 	last := func(l *Ledger) *trailRow { l.trail = newTrail(60); fillTrail(&l.trail, 10); return l.trail.at(10) }
-	f("row 10 links 0 rows back", func(l *Ledger) { last(l).olderAlert = 10 })
-	f("row 10 links 18446744073709551615 rows back", func(l *Ledger) { last(l).olderIncident = 11 })
-	f("row 10 links to row 8, and the latest of its chain is row 9", func(l *Ledger) { last(l).olderAlert = 8 })
-	f("row 10 links to row 0, and the latest of its chain is row 9", func(l *Ledger) { last(l).olderIncident = 0 })
+	f("row 10 links 10 rows back", func(l *Ledger) { last(l).alertBack = 10 })
+	f("row 10 links 4294967295 rows back", func(l *Ledger) { last(l).incidentBack = 1<<32 - 1 })
+	f("row 10 links 2 rows back, and the latest of its chain is 1 back", func(l *Ledger) { last(l).alertBack = 2 })
+	f("row 10 links 0 rows back, and the latest of its chain is 1 back", func(l *Ledger) { last(l).incidentBack = 0 })
 	f("a row with fields 11101", func(l *Ledger) { last(l).row.Fingerprint = 0 })
 
 	// g writes a state by hand, from the counts on.

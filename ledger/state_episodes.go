@@ -120,7 +120,7 @@ func (l *Ledger) loadEpisodes(s *stateReader) {
 		if s.Err() != nil {
 			return
 		}
-		es.put(fp, e)
+		es.listOf(e.severity).put(fp, e)
 	}
 	es.swallowed.load(r)
 	es.belowThreshold.load(r)

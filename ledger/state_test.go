@@ -65,6 +65,17 @@ func inOrder(o *openEpisodes) (out openEpisodes) {
 	return out
 }
 
+// bySlot is x with its slots in an order that does not depend on how they came
+// about.
+func bySlot(x index) index {
+	if x.n == 0 {
+		return index{}
+	}
+	x.slots = slices.DeleteFunc(slices.Clone(x.slots), func(k indexSlot) bool { return k.number == 0 })
+	slices.SortFunc(x.slots, func(a, b indexSlot) int { return cmp.Compare(a.number, b.number) })
+	return x
+}
+
 // same holds that nothing tells a from b: no report, no row, no byte, no field.
 func same(t rapid.TB, a, b *Ledger) {
 	t.Helper()
@@ -86,7 +97,9 @@ func same(t rapid.TB, a, b *Ledger) {
 	f, g := *a, *b
 	f.dims, g.dims = nil, nil // functions do not compare
 	for _, l := range []*Ledger{&f, &g} {
+		l.touched = 0
 		l.episodes.open, l.episodes.critical = inOrder(&l.episodes.open), inOrder(&l.episodes.critical)
+		l.trail.byAlert, l.trail.byIncident = bySlot(l.trail.byAlert), bySlot(l.trail.byIncident)
 	}
 	if !reflect.DeepEqual(f, g) || len(x) != len(y) {
 		t.Fatalf("a field differs that is in no report")
@@ -112,13 +125,16 @@ type story struct {
 func stories(l *Ledger) map[string]story {
 	out := map[string]story{}
 	add := func(name string, rows []correlate.Row, older bool) { out[name] = story{rows, older} }
-	for fp := range l.trail.byAlert {
-		rows, older := l.Trail().Alert(fp)
-		add(fp.String(), rows, older)
-	}
-	for id := range l.trail.byIncident {
-		rows, older := l.Trail().Incident(id)
-		add(correlate.IncidentName(id), rows, older)
+	for pos := l.trail.Overwritten() + 1; pos < l.trail.next; pos++ {
+		r := l.trail.at(pos).row
+		if fp := r.Fingerprint; fp != 0 {
+			rows, older := l.Trail().Alert(fp)
+			add(fp.String(), rows, older)
+		}
+		if id := r.Incident; id != 0 {
+			rows, older := l.Trail().Incident(id)
+			add(correlate.IncidentName(id), rows, older)
+		}
 	}
 	rows, older := l.Trail().Alert(1 << 50)
 	add("unknown alert", rows, older)

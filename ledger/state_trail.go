@@ -37,8 +37,8 @@ func (tr *trailRow) shape() rowShape {
 		bit   uint16
 	}{
 		{r.Seq != 0, rowHasSeq},
-		{r.Fingerprint != 0, rowHasAlert}, {tr.olderAlert != 0, rowLinksAlert},
-		{r.Incident != 0, rowHasIncident}, {tr.olderIncident != 0, rowLinksIncident},
+		{r.Fingerprint != 0, rowHasAlert}, {tr.alertBack != 0, rowLinksAlert},
+		{r.Incident != 0, rowHasIncident}, {tr.incidentBack != 0, rowLinksIncident},
 		{r.Revision != 0, rowHasRevision}, {r.Dim != 0, rowHasDim}, {r.Cause != "", rowHasCause},
 		{r.Until != 0, rowHasUntil}, {r.Delay != 0, rowHasDelay},
 	} {
@@ -104,10 +104,10 @@ func (w *trailWriter) add(pos uint64, tr *trailRow) {
 		w.Int(int64(r.Seq - w.seq))
 		w.seq = r.Seq
 	}
-	if !w.link(pos, tr.olderAlert) && r.Fingerprint != 0 {
+	if !w.link(pos, tr.alertBack) && r.Fingerprint != 0 {
 		w.Fixed(uint64(r.Fingerprint))
 	}
-	if !w.link(pos, tr.olderIncident) && r.Incident != 0 {
+	if !w.link(pos, tr.incidentBack) && r.Incident != 0 {
 		w.Uint(r.Incident)
 	}
 	if r.Revision != 0 {
@@ -129,11 +129,11 @@ func (w *trailWriter) add(pos uint64, tr *trailRow) {
 
 // link writes how far back the row before in the same chain is. It reports
 // whether that row is kept: then it says whose chain it is.
-func (w *trailWriter) link(pos, older uint64) (kept bool) {
-	if older != 0 {
-		w.Uint(pos - older)
+func (w *trailWriter) link(pos uint64, back uint32) (kept bool) {
+	if back != 0 {
+		w.Uint(uint64(back))
 	}
-	return older > w.overwritten
+	return back != 0 && pos-uint64(back) > w.overwritten
 }
 
 func (t *Trail) load(s *stateReader) {
@@ -177,24 +177,24 @@ func (r *trailReader) load(pos uint64, tr *trailRow) {
 		row.Seq = r.seq
 	}
 	if has&rowHasAlert != 0 {
-		older, before := r.link(pos, has&rowLinksAlert != 0)
+		back, before := r.link(pos, has&rowLinksAlert != 0)
 		if before != nil {
 			row.Fingerprint = before.Fingerprint
 		} else {
 			row.Fingerprint = alert.Fingerprint(r.Fixed())
 		}
-		tr.olderAlert = older
-		join(r, r.trail.byAlert, row.Fingerprint, pos, older)
+		tr.alertBack = back
+		r.joins(pos, back, row.Fingerprint != 0, r.trail.joinAlert(row.Fingerprint))
 	}
 	if has&rowHasIncident != 0 {
-		older, before := r.link(pos, has&rowLinksIncident != 0)
+		back, before := r.link(pos, has&rowLinksIncident != 0)
 		if before != nil {
 			row.Incident = before.Incident
 		} else {
 			row.Incident = r.Uint()
 		}
-		tr.olderIncident = older
-		join(r, r.trail.byIncident, row.Incident, pos, older)
+		tr.incidentBack = back
+		r.joins(pos, back, row.Incident != 0, r.trail.joinIncident(row.Incident))
 	}
 	if has&rowHasRevision != 0 {
 		row.Revision = r.Uint32()
@@ -214,32 +214,30 @@ func (r *trailReader) load(pos uint64, tr *trailRow) {
 	tr.row = row
 }
 
-// link reads where the row before in the same chain is, 0 where there is none.
-// before is that row if it is kept.
-func (r *trailReader) link(pos uint64, linked bool) (older uint64, before *correlate.Row) {
+// link reads how far back the row before in the same chain is, 0 where there is
+// none. before is that row if it is kept.
+func (r *trailReader) link(pos uint64, linked bool) (back uint32, before *correlate.Row) {
 	if !linked {
 		return 0, nil
 	}
-	back := r.Uint()
-	if back == 0 || back >= pos {
-		r.Fail("row %d links %d rows back", pos, back)
+	n := r.Uint()
+	if n == 0 || n >= pos || n > uint64(r.trail.limit) {
+		r.Fail("row %d links %d rows back", pos, n)
 		return 0, nil
 	}
-	if older = pos - back; older > r.overwritten {
+	if older := pos - n; older > r.overwritten {
 		before = &r.trail.at(older).row
 	}
-	return older, before
+	return uint32(n), before
 }
 
-// join makes the row at pos the latest of a chain. It has to link to the one
-// that was, unless that was overwritten.
-func join[K comparable](r *trailReader, latest map[K]uint64, key K, pos, older uint64) {
-	if older <= r.overwritten {
-		older = 0
+// joins wants the row at pos to link to the one that was the latest of its chain,
+// unless that was overwritten.
+func (r *trailReader) joins(pos uint64, back uint32, named bool, latest uint32) {
+	if pos-uint64(back) <= r.overwritten {
+		back = 0
 	}
-	var none K
-	if key == none || latest[key] != older {
-		r.Fail("row %d links to row %d, and the latest of its chain is row %d", pos, older, latest[key])
+	if !named || latest != back {
+		r.Fail("row %d links %d rows back, and the latest of its chain is %d back", pos, back, latest)
 	}
-	latest[key] = pos
 }

@@ -21,15 +21,15 @@ type Trail struct {
 	rows  paged.List[trailRow] // a ring once it is full
 	next  uint64               // the position of the next row, counted from 1 for ever
 
-	byAlert    map[alert.Fingerprint]uint64 // position of the latest row
-	byIncident map[uint64]uint64
+	byAlert    index // where in rows the latest one is, counted from 1
+	byIncident index
 }
 
-// trailRow links back to the row before it of the same alert and incident;
-// 0 is none.
+// trailRow says how many rows before it the one before of the same alert and
+// incident came, no more than the ring holds; 0 is none.
 type trailRow struct {
-	row                       correlate.Row
-	olderAlert, olderIncident uint64
+	row                     correlate.Row
+	alertBack, incidentBack uint32
 }
 
 func newTrail(limit int) Trail {
@@ -37,17 +37,15 @@ func newTrail(limit int) Trail {
 		limit = DefaultTrailRows
 	}
 	return Trail{
-		limit:      max(limit, 0),
-		next:       1,
-		byAlert:    map[alert.Fingerprint]uint64{},
-		byIncident: map[uint64]uint64{},
+		limit: max(limit, 0),
+		next:  1,
 	}
 }
 
 // Alert returns the rows of an alert that are kept, the oldest first, and
 // whether older ones of it may have been overwritten.
 func (t *Trail) Alert(fp alert.Fingerprint) (rows []correlate.Row, older bool) {
-	rows, broken := t.chain(t.byAlert[fp], func(r *trailRow) uint64 { return r.olderAlert })
+	rows, broken := t.chain(t.latestOfAlert(fp), func(r *trailRow) uint32 { return r.alertBack })
 	whole := len(rows) > 0 && rows[0].Action == correlate.Delivered && rows[0].Verdict == dedupe.First
 	return rows, broken || t.Overwritten() > 0 && !whole
 }
@@ -56,7 +54,7 @@ func (t *Trail) Alert(fp alert.Fingerprint) (rows []correlate.Row, older bool) {
 // and its notifications among them, the oldest first, and whether older ones
 // of it may have been overwritten.
 func (t *Trail) Incident(id uint64) (rows []correlate.Row, older bool) {
-	rows, broken := t.chain(t.byIncident[id], func(r *trailRow) uint64 { return r.olderIncident })
+	rows, broken := t.chain(t.latestOfIncident(id), func(r *trailRow) uint32 { return r.incidentBack })
 	whole := slices.ContainsFunc(rows, func(r correlate.Row) bool { return r.Action == correlate.IncidentOpened })
 	return rows, broken || t.Overwritten() > 0 && !whole
 }
@@ -67,11 +65,16 @@ func (t *Trail) Overwritten() uint64 { return t.next - 1 - uint64(t.rows.Len()) 
 // chain follows the links from pos. It is broken where a link leads to a row
 // that was overwritten. A chain whose latest row had gone starts anew and
 // tells nothing of what was before.
-func (t *Trail) chain(pos uint64, before func(*trailRow) uint64) (rows []correlate.Row, broken bool) {
+func (t *Trail) chain(pos uint64, back func(*trailRow) uint32) (rows []correlate.Row, broken bool) {
 	for pos != 0 && t.keeps(pos) {
 		r := t.at(pos)
 		rows = append(rows, r.row)
-		pos = before(r)
+		n := back(r)
+		if n == 0 {
+			pos = 0
+			break
+		}
+		pos -= uint64(n)
 	}
 	slices.Reverse(rows)
 	return rows, pos != 0
@@ -79,40 +82,82 @@ func (t *Trail) chain(pos uint64, before func(*trailRow) uint64) (rows []correla
 
 func (t *Trail) keeps(pos uint64) bool { return pos > t.Overwritten() && pos < t.next }
 
-func (t *Trail) at(pos uint64) *trailRow { return t.rows.At(uint32((pos - 1) % uint64(t.limit))) }
+func (t *Trail) at(pos uint64) *trailRow { return t.rows.At(t.number(pos) - 1) }
+
+// number is where in rows a position is, counted from 1.
+func (t *Trail) number(pos uint64) uint32 { return uint32((pos-1)%uint64(t.limit)) + 1 }
+
+// back is how many rows before the next one the latest with a number came, 0 for
+// no number.
+func (t *Trail) back(number uint32) uint32 {
+	if number == 0 {
+		return 0
+	}
+	next := t.number(t.next)
+	if next <= number { // it is of the round before
+		next += uint32(t.limit)
+	}
+	return next - number
+}
+
+func (t *Trail) latestOfAlert(fp alert.Fingerprint) uint64 {
+	return t.latest(t.byAlert.get(tagOf(uint64(fp)), t.isOfAlert(fp)))
+}
+
+func (t *Trail) latestOfIncident(id uint64) uint64 {
+	return t.latest(t.byIncident.get(tagOf(id), t.isOfIncident(id)))
+}
+
+// latest is the position with a number, 0 for no number.
+func (t *Trail) latest(number uint32) uint64 {
+	if number == 0 {
+		return 0
+	}
+	return t.next - uint64(t.back(number))
+}
+
+func (t *Trail) isOfAlert(fp alert.Fingerprint) func(uint32) bool {
+	return func(number uint32) bool { return t.rows.At(number-1).row.Fingerprint == fp }
+}
+
+func (t *Trail) isOfIncident(id uint64) func(uint32) bool {
+	return func(number uint32) bool { return t.rows.At(number-1).row.Incident == id }
+}
+
+// joinAlert makes the next row the latest of an alert and returns how many rows
+// before it the one that was came, 0 for none.
+func (t *Trail) joinAlert(fp alert.Fingerprint) (back uint32) {
+	return t.back(t.byAlert.set(tagOf(uint64(fp)), t.number(t.next), t.isOfAlert(fp)))
+}
+
+func (t *Trail) joinIncident(id uint64) (back uint32) {
+	return t.back(t.byIncident.set(tagOf(id), t.number(t.next), t.isOfIncident(id)))
+}
 
 func (t *Trail) add(r *correlate.Row) {
 	if t.limit == 0 {
 		return
 	}
-	tr := trailRow{row: *r}
-	pos := t.next
 	if t.rows.Len() == t.limit {
-		t.forget(pos - uint64(t.limit))
-	}
-	if r.Fingerprint != 0 {
-		tr.olderAlert = t.byAlert[r.Fingerprint]
-		t.byAlert[r.Fingerprint] = pos
-	}
-	if r.Incident != 0 {
-		tr.olderIncident = t.byIncident[r.Incident]
-		t.byIncident[r.Incident] = pos
-	}
-	if t.rows.Len() < t.limit {
+		t.forget(t.next - uint64(t.limit))
+	} else {
 		t.rows.Add()
 	}
-	*t.at(pos) = tr
-	t.next = pos + 1
+	tr := t.at(t.next)
+	*tr = trailRow{row: *r}
+	if r.Fingerprint != 0 {
+		tr.alertBack = t.joinAlert(r.Fingerprint)
+	}
+	if r.Incident != 0 {
+		tr.incidentBack = t.joinIncident(r.Incident)
+	}
+	t.next++
 }
 
 // forget drops the heads of chains that end with the row at pos, so that the
 // indexes never hold more than the ring.
 func (t *Trail) forget(pos uint64) {
 	r := &t.at(pos).row
-	if t.byAlert[r.Fingerprint] == pos {
-		delete(t.byAlert, r.Fingerprint)
-	}
-	if t.byIncident[r.Incident] == pos {
-		delete(t.byIncident, r.Incident)
-	}
+	t.byAlert.remove(tagOf(uint64(r.Fingerprint)), t.number(pos))
+	t.byIncident.remove(tagOf(r.Incident), t.number(pos))
 }

@@ -95,8 +95,8 @@ func TestTrailOverManyRounds(t *testing.T) {
 					t.Fatalf("%d rows in %d: alert %d has %d, want %d", n, limit, fp, len(rows), want[fp])
 				}
 			}
-			if tr.rows.Len() > limit || len(tr.byAlert) > len(want) || len(tr.byIncident) > limit {
-				t.Fatalf("%d rows in %d: %d rows, %d and %d chains are kept", n, limit, tr.rows.Len(), len(tr.byAlert), len(tr.byIncident))
+			if tr.rows.Len() > limit || tr.byAlert.n > len(want) || tr.byIncident.n > limit {
+				t.Fatalf("%d rows in %d: %d rows, %d and %d chains are kept", n, limit, tr.rows.Len(), tr.byAlert.n, tr.byIncident.n)
 			}
 		}
 	}

@@ -65,6 +65,7 @@ func tells(d correlate.Disposition) bool {
 // FoldOutput enters what a step decided at a time: its rows, plain repeats, and
 // whom its notifications name.
 func (l *Ledger) FoldOutput(now alert.Time, out *correlate.Output) {
+	l.touch(out.Rows)
 	next := 0
 	for i := range out.Rows {
 		r := &out.Rows[i]
@@ -83,6 +84,17 @@ func (l *Ledger) FoldOutput(now alert.Time, out *correlate.Output) {
 	for _, t := range out.Repeats {
 		l.FoldRepeats(now, t.Dim, uint64(t.N))
 	}
+}
+
+// touch reads where Fold will look for the alerts of rows: the processor then
+// waits for memory once, not once for each.
+func (l *Ledger) touch(rows []correlate.Row) {
+	sum := uint32(0)
+	for i := range rows {
+		tag := tagOf(uint64(rows[i].Fingerprint))
+		sum += l.episodes.open.index.touch(tag) + l.episodes.critical.index.touch(tag) + l.trail.byAlert.touch(tag)
+	}
+	l.touched = sum
 }
 
 // FoldNotification enters whom a notification names. It comes right after its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type wrapped struct {
 	inert        *inert
 	ground
 
-	build  func() (notify.Integration, error)
+	build  func() (in notify.Integration, conf reflect.Value, err error)
 	tmpl   *template.Template
 	secret *redactor
 	log    *zap.Logger
@@ -63,6 +64,7 @@ func (w *wrapped) Send(ctx context.Context, m *Message) error {
 	}
 	alerts := w.alerts(m)
 	ctx = w.context(ctx, m, alerts)
+	alerts = w.fit(ctx, l, alerts)
 	l.begin(ctx)
 	retry, err := l.integration.Notify(ctx, alerts...)
 	seen := l.end()
@@ -86,15 +88,15 @@ func (w *wrapped) take() (*lane, error) {
 		w.free = w.free[:k-1]
 		return l, nil
 	}
-	in, err := w.build()
+	in, conf, err := w.build()
 	if err != nil {
 		return nil, fmt.Errorf("build: %w", err)
 	}
 	if w.first == nil {
-		w.first = newLane(in, nil)
+		w.first = newLane(in, conf, nil)
 		return w.first, nil
 	}
-	return newLane(in, w.first.base), nil
+	return newLane(in, conf, w.first.base), nil
 }
 
 func (w *wrapped) give(l *lane) {

@@ -159,19 +159,19 @@ func (b *builder) integration(receiver string, field, index int, conf reflect.Va
 // first page.
 func (b *builder) wrap(receiver string, field, index int, conf reflect.Value, secret *redactor) (*wrapped, error) {
 	w := &wrapped{tmpl: b.tmpl, secret: secret, log: b.opts.Logger, threads: map[string]*nflog.Store{}}
-	w.build = func() (notify.Integration, error) {
+	w.build = func() (in notify.Integration, own reflect.Value, err error) {
 		var one amconfig.Receiver
-		one.Name = receiver
+		one.Name, own = receiver, clone(conf)
 		list := reflect.ValueOf(&one).Elem().Field(field)
-		list.Set(reflect.Append(list, clone(conf)))
+		list.Set(reflect.Append(list, own))
 		ins, err := amreceiver.BuildReceiverIntegrations(one, b.tmpl, slog.New(slog.DiscardHandler), b.opts.HTTP...)
 		if err != nil {
-			return notify.Integration{}, err
+			return in, own, err
 		}
 		if len(ins) != 1 {
-			return notify.Integration{}, fmt.Errorf("%d integrations were built of one entry", len(ins))
+			return in, own, fmt.Errorf("%d integrations were built of one entry", len(ins))
 		}
-		return ins[0], nil
+		return ins[0], own, nil
 	}
 	l, err := w.take()
 	if err != nil {

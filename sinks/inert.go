@@ -91,7 +91,8 @@ func visible(s string, lines bool) string {
 
 func isHidden(r rune) bool {
 	return r < ' ' || r >= 0x7f && r < 0xa0 ||
-		r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+		r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' ||
+		r >= '\uf780' && r <= '\uf7ff' // bytes that were not UTF-8
 }
 
 var (

@@ -76,6 +76,8 @@ func TestFormsAreMadeInert(t *testing.T) {
 	f("email pagerduty pushover sns victorops", "<!channel> @here [a](b)", "<!channel> @here [a](b)")
 	f("email pagerduty pushover sns victorops slack telegram "+markdown, "a\x1b[31m\x00\u202eb\u0085\rc", "a␛[31m␀\ufffdb\ufffd c")
 	f("email pagerduty pushover sns victorops slack jira telegram "+markdown, "a\xffb", "a\ufffdb")
+	f("email pagerduty pushover sns victorops slack jira telegram "+markdown, "a\uf7ffb", "a\ufffdb") // as the door writes it
+	f("webhook incidentio", "a\uf7ffb", "a\uf7ffb")
 	f("webhook incidentio", "<!channel>\x1b\u202e@here\r", "<!channel>\x1b\u202e@here\r")
 
 	for kind := range strings.FieldsSeq("slack email pagerduty sns " + markdown) {

@@ -27,6 +27,8 @@ type lane struct {
 	integration notify.Integration
 	client      *http.Client // nil where the notifier has none within reach
 	base        http.RoundTripper
+	conf        reflect.Value     // what the notifier was built of, its own
+	fixed       map[string]string // templates of it that say something fixed in this attempt
 
 	mu     sync.Mutex
 	ctx    context.Context // of the attempt under way, nil between attempts
@@ -48,8 +50,8 @@ const maxAnswerBytes = 1 << 20
 
 // newLane puts a lane around a fresh integration. base is the transport to
 // share with the integration's other lanes, nil for the first one.
-func newLane(integration notify.Integration, base http.RoundTripper) *lane {
-	l := &lane{integration: integration, base: base}
+func newLane(integration notify.Integration, conf reflect.Value, base http.RoundTripper) *lane {
+	l := &lane{integration: integration, conf: conf, base: base}
 	l.client = httpClientOf(&l.integration)
 	if l.client == nil {
 		return l

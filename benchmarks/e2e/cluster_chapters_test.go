@@ -17,9 +17,9 @@ import (
 // loadEvery is the pause between two criticals.
 const loadEvery = 200 * time.Millisecond
 
-// within is how long after it was accepted an alert may be paged at most, where a
+// atMost is how long after it was accepted an alert may be paged at most, where a
 // process or a server is killed.
-func within(t testing.TB) time.Duration {
+func atMost(t testing.TB) time.Duration {
 	return time.Duration(fromEnv(t, "CLUSTER_WITHIN", 10)) * time.Second
 }
 
@@ -53,7 +53,7 @@ func (c *pair) kills(n int) string {
 			away = max(away, told[0].at.Sub(killed))
 		}
 	}
-	if limit := within(c.t); slowest > limit {
+	if limit := atMost(c.t); slowest > limit {
 		c.t.Errorf("after a kill a page came %s after its alert was accepted, want %s at most", slowest, limit)
 	}
 	return fmt.Sprintf("kills=%d alerts=%d lost=0 resumed=%s slowest=%s", n, alerts, away.Round(time.Millisecond), slowest.Round(time.Millisecond))
@@ -85,7 +85,7 @@ func (c *pair) serverKills(n int) string {
 		}
 		slowest = max(slowest, c.settle(accepted, c.sides[:]...))
 	}
-	if limit := within(c.t); slowest > limit {
+	if limit := atMost(c.t); slowest > limit {
 		c.t.Errorf("after the kill of a nats-server a page came %s after its alert was accepted, want %s at most", slowest, limit)
 	}
 	return fmt.Sprintf("server_kills=%d alerts=%d lost=0 takeovers=%d slowest=%s", n, alerts, takeovers, slowest.Round(time.Millisecond))
@@ -244,7 +244,7 @@ func (c *pair) partitions(n int) string {
 		})
 		both += len(shared)
 		<-time.After(time.Until(began.Add(20 * time.Second)))
-		split(whole)
+		split(intact)
 		c.bus.well()
 		if few == owner {
 			owner.wantOvertaken()

@@ -133,9 +133,9 @@ type wire struct {
 type state uint8
 
 const (
-	whole state = iota
-	cut         // connections are gone, and none can be made
-	mute        // nothing arrives, and nobody is told; what was sent comes when it is whole again
+	intact state = iota
+	cut          // connections are gone, and none can be made
+	mute         // nothing arrives, and nobody is told; what was sent comes when it is intact again
 )
 
 func newWire(t testing.TB, to string) *wire {
@@ -178,7 +178,7 @@ func (w *wire) passes() bool {
 		s, changed := w.state, w.changed
 		w.mu.Unlock()
 		if s != mute {
-			return s == whole
+			return s == intact
 		}
 		<-changed
 	}

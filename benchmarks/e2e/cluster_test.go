@@ -203,8 +203,8 @@ func (s *side) takes(name string, over bool) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// load is criticals that are sent one after the other.
-type load struct {
+// sending is criticals that are sent one after the other.
+type sending struct {
 	quit chan struct{}
 	done sync.WaitGroup
 
@@ -213,8 +213,8 @@ type load struct {
 }
 
 // load sends a critical every so often, to one door first and then to the other.
-func (c *pair) load(every time.Duration) *load {
-	l := &load{quit: make(chan struct{}), accepted: map[string]time.Time{}}
+func (c *pair) load(every time.Duration) *sending {
+	l := &sending{quit: make(chan struct{}), accepted: map[string]time.Time{}}
 	l.done.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -238,7 +238,7 @@ func (c *pair) load(every time.Duration) *load {
 }
 
 // stop ends it and returns when each alert was accepted.
-func (l *load) stop() map[string]time.Time {
+func (l *sending) stop() map[string]time.Time {
 	close(l.quit)
 	l.done.Wait()
 	return l.accepted

@@ -120,7 +120,7 @@ winnow:
 
 // inputRows send what nobody should.
 var inputRows = []row{
-	{name: "one alert with a label of 200 MiB", want: "the next alert pages", alone: true, play: hugeLabel},
+	{name: "one alert with a label of 200 MiB", want: "the next alert pages, and the large one does", alone: true, play: hugeLabel},
 	{name: "anybody posts a silence of ten years that matches everything", want: "refused, and the next alert pages", play: silencedByAnybody},
 	{name: "100,000 alerts of one group in one request of 20 MB", want: "200, paged", alone: true, play: hundredThousand},
 }

@@ -39,12 +39,22 @@ var ofTheCore = []mutant{
 	{
 		name: "inhibited-by-an-ended-alert", breaks: "only an alert that fires inhibits",
 		edit: edit{"correlate/mute.go", `!c.table.Firing(s, t) || `, ``},
-		pkg:  "correlate", tests: "TestInhibition",
+		pkg:  "correlate", tests: "TestInhibition TestEverySuppressionHasALiveCause",
 	},
 	{
 		name: "silence-never-ends", breaks: "a silence ends",
 		edit: edit{"correlate/silence.go", `s.StartsAt <= t && t < s.EndsAt`, `s.StartsAt <= t`},
-		pkg:  "correlate", tests: "TestSilences",
+		pkg:  "correlate", tests: "TestSilences TestEverySuppressionHasALiveCause",
+	},
+	{
+		name: "silence-outlives-its-end-in-a-group", breaks: "a suppression ends at the flush behind its cause",
+		edit: edit{"correlate/group.go", `_, ok := c.silencedBy(m.ref, t); ok {`, `_, ok := c.silencedBy(m.ref, t); ok || m.disposition == Silenced {`},
+		pkg:  "correlate", tests: "TestEverySuppressionHasALiveCause",
+	},
+	{
+		name: "inhibition-outlives-its-source", breaks: "a suppression ends at the flush behind its cause",
+		edit: edit{"correlate/group.go", `_, ok := c.inhibitedBy(m.ref, t); ok {`, `_, ok := c.inhibitedBy(m.ref, t); ok || m.disposition == Inhibited {`},
+		pkg:  "correlate", tests: "TestEverySuppressionHasALiveCause",
 	},
 	{
 		name: "timers-keep-the-old-clock", breaks: "a page comes when it is due, whatever the clock is set to",
@@ -60,6 +70,11 @@ var ofTheCore = []mutant{
 		name: "silence-revived-by-the-clock", breaks: "a silence that has ended does not begin again",
 		edit: edit{"correlate/silence.go", "s.EndsAt = min(s.EndsAt, now.Add(by))", "s.EndsAt = max(s.EndsAt, now.Add(by))"},
 		pkg:  "correlate", tests: "TestClockSteps",
+	},
+	{
+		name: "flapping-waits-anew", breaks: "what flaps in step with group_wait is paged",
+		edit: edit{"correlate/group.go", `return c.waited != 0 && now.Sub`, `return c.waited > now && now.Sub`},
+		pkg:  "correlate", tests: "TestFlappingAlertIsToldWithinBounds",
 	},
 	{
 		name: "mute-interval-inverted", breaks: "a mute interval mutes inside it, and pages outside it",

@@ -9,6 +9,16 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestFullLogSaysUnavailable TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{
+		name: "verify-believes-a-record", breaks: "verify names each flipped byte",
+		edit: edit{"internal/stream/files.go", `string(r.hash.Sum(sum[:0])) != string(b[end:size])`, `string(r.hash.Sum(sum[:0])) == ""`},
+		pkg:  "internal/verify", tests: "TestEveryFlippedByteIsNamed",
+	},
+	{
+		name: "verify-passes-over-a-gap", breaks: "verify names what is missing",
+		edit: edit{"internal/verify/verify.go", `r.tell("%s missing (before %s)", missing, place(p))`, `_ = missing`},
+		pkg:  "internal/verify", tests: "TestWhatIsMissing",
+	},
+	{
 		name: "accepted-by-a-broken-store", breaks: "once the store could not write, nothing is accepted",
 		edit: edit{"internal/stream/writer.go", `err = w.s.Broken() // whatever`, `err = nil // whatever`},
 		also: []edit{{"internal/stream/mend.go", "if err := s.Broken(); err != nil {\n\t\treturn nil, err\n", "if err := s.Broken(); err != nil && s.closed {\n\t\treturn nil, err\n"}},

@@ -24,13 +24,28 @@ var ofTheNumbers = []mutant{
 var ofTheWriter = []mutant{
 	{
 		name: "news-waits-for-company", breaks: "a frame with something new in it leaves at once",
-		edit: edit{"internal/stream/append.go", `return len(b.Alerts)+len(b.Quarantined) == 0`, `return len(b.Repeats) >= 0`},
+		edit: edit{"internal/stream/append.go", `return len(b.Quarantined) == 0 && (len(b.Alerts) == 0 || len(b.Alerts) >= crowd)`, `return len(b.Repeats) >= 0`},
 		pkg:  "internal/stream", tests: "TestNewsWaitsForNobody",
 	},
 }
 
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
+	{
+		name: "invalid-bytes-are-all-alike", breaks: "labels that differ in bytes that are not UTF-8 stay two alerts",
+		edit: edit{"ingest/scan_string.go", `r = byteRunes + rune(b[0])`, `r = utf8.RuneError`},
+		pkg:  "ingest", tests: "TestAlertsThatDifferInInvalidBytesAreTwo TestWhatIsNoTextStaysApart",
+	},
+	{
+		name: "replay-forgotten-by-a-restart", breaks: "a signed request is admitted once, also over a restart",
+		edit: edit{"ingest/signature.go", `return a.replays.keep(a.mark, now)`, `return nil`},
+		pkg:  "ingest", tests: "TestReplaysOutliveARestart",
+	},
+	{
+		name: "replay-kept-before-it-is-stored", breaks: "what a crash kept from the log is admitted when it comes again",
+		edit: edit{"ingest/signature.go", `return admission{signed, m, d.Replays}, "", nil`, `return admission{signed, m, d.Replays}, "", d.Replays.keep(m, now)`},
+		pkg:  "ingest", tests: "TestReplaysOutliveARestart",
+	},
 	{
 		name: "last-severity-of-several-counts", breaks: "no critical hides behind a copy of its key",
 		edit: edit{"ingest/cut.go", `if outranks(h.Value, ls[i].Value) {`, `if outranks(h.Value, ls[i].Value) && h.Name == "" {`},
@@ -55,6 +70,11 @@ var ofTheDoors = []mutant{
 
 // ofTheSinks are planted on the way to the providers.
 var ofTheSinks = []mutant{
+	{
+		name: "descriptions-push-names-out", breaks: "names outlast descriptions, and no provider refuses a text for its length",
+		edit: edit{"sinks/alertmanager.go", `alerts = w.fit(ctx, l, alerts)`, `w.fit(ctx, l, alerts)`},
+		pkg:  "sinks", tests: "TestNamesOutlastDescriptions TestFieldLimits",
+	},
 	{
 		name: "resolve-under-the-group-key", breaks: "an end closes what a page has opened",
 		edit: edit{"sinks/send.go", `each.Key = it.n.Keys[it.resolved]`, `each.Key = it.n.GroupKey`},

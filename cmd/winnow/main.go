@@ -59,7 +59,7 @@ in capitals, with _ for dots and dashes, as WINNOW_CONFIG_FILE.`,
 		},
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.AddCommand(serveCommand(), checkCommand(), reportCommand(), explainCommand(), demoCommand(), versionCommand())
+	c.AddCommand(serveCommand(), checkCommand(), reportCommand(), explainCommand(), verifyCommand(), demoCommand(), versionCommand())
 	return c
 }
 

@@ -134,6 +134,7 @@ func (f *serveFlags) options(addr net.Addr, stdout io.Writer, log *zap.Logger) (
 		Access:      gate, Stdout: stdout, Logger: log, Registerer: reg, Gatherer: reg,
 	}
 	o.RawFile = filepath.Join(f.storagePath, "raw.json")
+	o.ReplayFile = filepath.Join(f.storagePath, "replays")
 	if f.keepReceivers {
 		o.KeepFile = filepath.Join(f.storagePath, "receivers.json")
 	}

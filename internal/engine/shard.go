@@ -273,6 +273,7 @@ func (s *Shard) deliveries(e *frame.Event) error {
 			}
 			continue
 		}
+		s.Core.TouchAlerts(alerts[:n])
 		for j := range alerts[:n] {
 			s.Core.Explain(&s.out, s.now, e.Source, e.Validity, &alerts[j], e.Dictionary, number)
 			number++

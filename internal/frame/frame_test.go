@@ -315,6 +315,32 @@ func reseal(msg []byte) []byte {
 	return sum(msg[:len(msg)-checksumBytes])
 }
 
+// TestSegmentIsUsedAgain holds that nothing of the segment before shows, whichever
+// has more strings.
+func TestSegmentIsUsedAgain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	var used Segment
+	for i := range 200 {
+		var alerts []alert.Alert
+		for range 1 + rng.IntN(20) {
+			a := alert.Alert{StartsAt: 1000}
+			for l := range 1 + rng.IntN(40) {
+				a.Labels = append(a.Labels, alert.Label{Name: fmt.Sprint("label", l), Value: word(rng) + "."})
+			}
+			a.Annotations = a.Labels[:rng.IntN(len(a.Labels))]
+			alerts = append(alerts, a)
+		}
+		var fresh Segment
+		used.Reset()
+		for _, s := range []*Segment{&used, &fresh} {
+			s.AddAlerts("prometheus", 0, alerts)
+		}
+		if got, want := used.Append(nil), fresh.Append(nil); !bytes.Equal(got, want) {
+			t.Fatalf("segment %d is %x, want %x", i, got, want)
+		}
+	}
+}
+
 func TestRandomAlertsRoundTrip(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))

@@ -137,8 +137,8 @@ func (s *Segment) appendAlert(b []byte, a *alert.Alert, base alert.Time) []byte 
 		flags |= flagURL
 	}
 	b = append(b, flags, byte(a.Marks))
-	b = s.appendLabels(b, a.Labels)
-	b = s.appendLabels(b, a.Annotations)
+	b = s.appendLabels(b, a.Labels, 0)
+	b = s.appendLabels(b, a.Annotations, 2*len(a.Labels))
 	if flags&flagStarts != 0 {
 		b = binary.AppendVarint(b, int64(a.StartsAt-base))
 	}
@@ -151,11 +151,13 @@ func (s *Segment) appendAlert(b []byte, a *alert.Alert, base alert.Time) []byte 
 	return b
 }
 
-func (s *Segment) appendLabels(b []byte, ls alert.Labels) []byte {
+// appendLabels writes the labels whose first string has a place in the alert.
+func (s *Segment) appendLabels(b []byte, ls alert.Labels, at int) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ls)))
 	for i := range ls {
-		b = binary.AppendUvarint(b, s.symbol(ls[i].Name))
-		b = binary.AppendUvarint(b, s.symbol(ls[i].Value))
+		b = binary.AppendUvarint(b, s.symbols.numberAt(ls[i].Name, at))
+		b = binary.AppendUvarint(b, s.symbols.numberAt(ls[i].Value, at+1))
+		at += 2
 	}
 	return b
 }

@@ -10,7 +10,16 @@ type symbols struct {
 	epoch uint32       // of the slots in use: to empty all of them costs nothing
 	spans []symbolSpan // by number
 	table []byte       // what stands in the segment: each string behind its length
+
+	// near has the numbers met last at each place of an alert, to be compared
+	// first: an alert is mostly of the same rule as the one before it. It may hold
+	// numbers of an earlier segment.
+	near [nearPlaces]uint32
 }
+
+// nearPlaces is how many strings of an alert have a place in near: those of 24
+// labels and eight annotations.
+const nearPlaces = 64
 
 type symbolSlot struct {
 	epoch, hash, number uint32
@@ -26,6 +35,21 @@ func (s *symbols) reset() {
 		clear(s.slots)
 		s.epoch = 1
 	}
+}
+
+// numberAt is number for the string at a place of an alert.
+func (s *symbols) numberAt(v string, at int) uint64 {
+	if at >= nearPlaces {
+		return s.number(v)
+	}
+	if n := s.near[at]; int(n) < len(s.spans) {
+		if k := s.spans[n]; string(s.table[k.from:k.to]) == v {
+			return uint64(n)
+		}
+	}
+	n := s.number(v)
+	s.near[at] = uint32(n)
+	return n
 }
 
 // number is that of v.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/winnowhq/winnow/alert"
 )
 
 // Token is what an authenticated sender shows at every door.
@@ -141,7 +143,7 @@ func bombs(add func(Case)) {
 		}
 		add(Case{Name: "over the limit", Source: source, Want: huge, Body: long})
 		add(Case{Name: "over the limit in chunks", Source: source, Want: huge, Chunked: true, Body: long})
-		add(Case{Name: "one string over the limit", Source: source, Want: unreadable(0), Body: func() []byte {
+		add(Case{Name: "one string over the limit", Source: source, Want: Want{Firing: 1, Marks: alert.MarkTruncated}, Body: func() []byte {
 			return list(source, withLabels(`"x":"`+filled("x", 65<<20)+`"`))
 		}})
 	}

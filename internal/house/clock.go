@@ -18,6 +18,7 @@ var clocks = excuses{
 	"internal/demo":        "it plays a storm at the speed of the wall clock",
 	"internal/web":         "it measures requests",
 	"internal/node":        "it hands the clock to those who may read it, and stamps a reload",
+	"internal/verify":      "it looks again at a file that was being written",
 	"enrich":               "its pipeline measures look-ups; what they find decides no page",
 	"sinks":                "its shell spaces retries and measures attempts",
 	"sinks/sinktest":       "a provider for tests, which stamps what it receives",

@@ -11,7 +11,7 @@ import (
 //	alert ◀ ingest
 //	alert ◀ dedupe ◀ correlate ◀ ledger
 //	                 correlate ◀ enrich ◀ sinks
-//	all of these ◀ frame ◀ stream ◀ engine ◀ preview ◀ web ◀ node ◀ demo ◀ cmd
+//	all of these ◀ frame ◀ stream ◀ engine ◀ preview, verify ◀ web ◀ node ◀ demo ◀ cmd
 //
 // A pattern ending in /* stands for each folder in it, in /... for all below.
 var theLine = []struct{ pkg, may string }{
@@ -43,8 +43,9 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/guard/kept", "alert internal/frame"},
 	{"internal/engine", edges + " internal/durable internal/frame internal/stream"},
 	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
+	{"internal/verify", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
-	{"internal/node", all + " internal/web"},                                           // starts and stops all of them
+	{"internal/node", all + " internal/web internal/verify"},                           // starts and stops all of them
 	{"internal/hostile", all + " internal/web internal/node"},                          // tests only
 	{"internal/sim", "alert correlate internal/frame internal/stream internal/engine"}, // tests only
 	{"internal/demo", all + " internal/web internal/node"},

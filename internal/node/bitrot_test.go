@@ -18,6 +18,7 @@ import (
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/stream"
+	"github.com/winnowhq/winnow/internal/verify"
 )
 
 // rot are the figures of TestBitRot.
@@ -25,6 +26,7 @@ type rot struct {
 	mu                                                                sync.Mutex
 	tried, damages, named, refused, unchanged                         int
 	forgotten, unnoticed, flips, truncated, clean, recalled, leftOpen int
+	verified                                                          int
 	kinds                                                             map[string]int
 	wanted                                                            int
 }
@@ -60,8 +62,8 @@ func TestBitRot(t *testing.T) {
 	if !single {
 		f.vacuity(t)
 	}
-	fmt.Printf("bitrot: damages=%d detected=%d named=%d refused=%d unchanged=%d flips=%d truncations=%d after_clean_stop=%d recalled_alerts=%d left_open=%d forgotten=%d unnoticed=%d files=%v seconds=%.0f\n",
-		f.damages, f.named+f.refused, f.named, f.refused, f.unchanged, f.flips, f.truncated, f.clean, f.recalled, f.leftOpen, f.forgotten, f.unnoticed, f.kinds, time.Since(began).Seconds())
+	fmt.Printf("bitrot: damages=%d detected=%d named=%d refused=%d unchanged=%d flips=%d truncations=%d after_clean_stop=%d recalled_alerts=%d left_open=%d forgotten=%d unnoticed=%d verified=%d files=%v seconds=%.0f\n",
+		f.damages, f.named+f.refused, f.named, f.refused, f.unchanged, f.flips, f.truncated, f.clean, f.recalled, f.leftOpen, f.forgotten, f.unnoticed, f.verified, f.kinds, time.Since(began).Seconds())
 }
 
 func (f *rot) enough() bool {
@@ -112,9 +114,16 @@ func (f *rot) try(t *testing.T, seed uint64, moments []moment) {
 	}
 	bent, name, truncated := damage(rng, m.image)
 	was, is := observe(t, m, m.image), observe(t, m, bent)
+	whole, found := verified(t, m.image), verified(t, bent)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tried++
+	if len(whole) > 0 {
+		t.Errorf("seed %d: of a store that nothing was done to verify says: %v", seed, whole)
+	}
+	if f.verified++; len(found) == 0 {
+		t.Errorf("seed %d: verify finds nothing, and %s is damaged", seed, name)
+	}
 	if was.refused != nil || was.faults > 0 || len(was.missing) > 0 {
 		t.Errorf("seed %d: a store that nothing was done to: %+v", seed, was)
 	}
@@ -193,6 +202,16 @@ func damage(rng *rand.Rand, im image) (bent image, name string, truncated bool) 
 	}
 	bent[name] = b
 	return bent, name, truncated
+}
+
+// verified is what verify says of a store.
+func verified(t *testing.T, im image) (found []string) {
+	dir := t.TempDir()
+	im.write(t, dir)
+	if _, err := verify.Run(verify.Folder(dir), func(f verify.Finding) { found = append(found, f.String()) }); err != nil {
+		found = append(found, err.Error())
+	}
+	return found
 }
 
 // observe starts a node on an image, lets nobody send anything for a while, and

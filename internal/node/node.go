@@ -57,6 +57,10 @@ type Options struct {
 	// their end is told; in memory only when empty.
 	RawFile string
 
+	// ReplayFile is where signed requests that were admitted are remembered while
+	// they could be sent once more; in memory only when empty.
+	ReplayFile string
+
 	// Probe, for tests, is called with each event of the log before it is applied,
 	// and may break the core.
 	Probe func(*frame.Event)
@@ -151,6 +155,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		if n.stream != nil {
 			err = errors.Join(err, n.stream.Close())
 		}
+		_ = n.replays.Close()
 		if n.alarm != nil {
 			n.alarm.Close()
 		}
@@ -191,7 +196,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.delivery = newDelivery(n.sinks, parts.enrich, n.steps.noLookUps)
 	n.desk = guard.NewDesk()
 	route := guardRoute(&c.Policy.Route)
-	n.openRaw()
+	n.openBeside()
 	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &n.desk.Aliases, Logger: n.log}, &route)
 	n.forward = newForward(n, n.stream)
 	doors, err := n.doors(c)
@@ -265,6 +270,20 @@ func (n *Node) own(start, ctx context.Context) (err error) {
 	close(n.owns)
 	n.run(ctx)
 	return nil
+}
+
+// openBeside reads what the life before has left beside the log: the raw pages
+// that are owed their end, and the signed requests that were admitted. The folder
+// is ours by then.
+func (n *Node) openBeside() {
+	n.openRaw()
+	if n.opts.ReplayFile == "" {
+		return
+	}
+	var err error
+	if n.replays, err = ingest.OpenReplays(n.opts.ReplayFile, time.Now()); err != nil {
+		n.log.Error("signed requests of the life before may be admitted once more", zap.Error(err))
+	}
 }
 
 // run starts what goes on until Stop.
@@ -380,7 +399,7 @@ func (n *Node) Stop() error {
 	n.handOver()
 	n.alarm.Close()
 	n.delivery.pipeline.Load().Close()
-	return errors.Join(err, n.err, wrap("close the log", n.stream.Close()))
+	return errors.Join(err, n.err, n.replays.Close(), wrap("close the log", n.stream.Close()))
 }
 
 func wrap(what string, err error) error {

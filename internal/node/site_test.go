@@ -97,6 +97,7 @@ func (s *site) options() Options {
 		Load:        func() (*config.Config, error) { return config.Parse("test.yml", []byte(s.text)) },
 		Stream:      s.log,
 		RawFile:     filepath.Join(s.dir, "raw.json"),
+		ReplayFile:  filepath.Join(s.dir, "replays"),
 		KeepFile:    filepath.Join(s.dir, "receivers.json"),
 		Probe:       s.probe,
 		ExternalURL: &url.URL{Scheme: "http", Host: "winnow.test"},

@@ -43,12 +43,20 @@ func (s *Stream) Append(ctx context.Context, b *ingest.Batch) error {
 	if e.segment.Empty() {
 		return nil
 	}
-	_, err := s.write(ctx, e, true, onlyRepeats(b))
+	_, err := s.write(ctx, e, true, patient(b))
 	return err
 }
 
-// onlyRepeats reports whether a batch says nothing that has not been said before.
-func onlyRepeats(b *ingest.Batch) bool { return len(b.Alerts)+len(b.Quarantined) == 0 }
+// crowd is from how many alerts in full on a batch may wait for company as repeats
+// do. So many at a time are a storm, or a sender that begins: its next batch comes
+// as soon as this one is answered.
+const crowd = 32
+
+// patient reports whether a batch may wait for company: it says nothing that has
+// not been said before, or it is a crowd.
+func patient(b *ingest.Batch) bool {
+	return len(b.Quarantined) == 0 && (len(b.Alerts) == 0 || len(b.Alerts) >= crowd)
+}
 
 // NumberFrom has the next frame numbered counter at least: for a log that no
 // longer holds the last one. Nothing may be appended at the same time.
@@ -71,7 +79,7 @@ func (s *Stream) AppendEvents(ctx context.Context, events ...frame.Event) (uint6
 	return s.write(ctx, e, false, false)
 }
 
-func (s *Stream) write(ctx context.Context, e *encoder, sender, repeats bool) (uint64, error) {
+func (s *Stream) write(ctx context.Context, e *encoder, sender, patient bool) (uint64, error) {
 	e.bytes = e.segment.Append(e.bytes[:0])
-	return s.writer.write(ctx, e.bytes, sender, repeats)
+	return s.writer.write(ctx, e.bytes, sender, patient)
 }

@@ -35,11 +35,11 @@ const (
 func (b *broker) mendSequences() (faults []error, err error) {
 	for _, name := range []string{logName, outboxName} {
 		dir := filepath.Join(b.streamDir(name), "msgs")
-		blocks, err := newestBlocks(dir)
+		names, err := blocks(dir)
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: look for its blocks: %w", name, err)
 		}
-		for _, block := range blocks {
+		for _, block := range names[max(len(names)-blocksChecked, 0):] {
 			data, err := os.ReadFile(block)
 			if err != nil {
 				return nil, fmt.Errorf("stream %s: look at a block: %w", name, err)
@@ -63,7 +63,8 @@ func (b *broker) streamDir(name string) string {
 	return filepath.Join(b.dir, "jetstream", "$G", "streams", name)
 }
 
-func newestBlocks(dir string) (names []string, err error) {
+// blocks returns the names of the blocks in a folder, the oldest first.
+func blocks(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -75,7 +76,7 @@ func newestBlocks(dir string) (names []string, err error) {
 		}
 	}
 	slices.Sort(numbers)
-	for _, n := range numbers[max(len(numbers)-blocksChecked, 0):] {
+	for _, n := range numbers {
 		names = append(names, filepath.Join(dir, fmt.Sprint(n, ".blk")))
 	}
 	return names, err

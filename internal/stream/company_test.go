@@ -14,15 +14,23 @@ func repeatBatch() *ingest.Batch {
 	return &ingest.Batch{Source: "test", Dictionary: 1, Repeats: []alert.Repeat{{Number: 1}}, Runs: []uint32{1}}
 }
 
-// together has so many senders append so many batches of repeats each, one
-// after the other.
-func together(t *testing.T, s *Stream, senders, each int) {
+// newsBatch has so many alerts in full.
+func newsBatch(n int) *ingest.Batch {
+	b := batch("test", "a")
+	for len(b.Alerts) < n {
+		b.Alerts = append(b.Alerts, b.Alerts[0])
+	}
+	return b
+}
+
+// together has so many senders append so many batches each, one after the other.
+func together(t *testing.T, s *Stream, senders, each int, b func() *ingest.Batch) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for range senders {
 		wg.Go(func() {
 			for range each {
-				if err := s.Append(t.Context(), repeatBatch()); err != nil {
+				if err := s.Append(t.Context(), b()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -31,23 +39,29 @@ func together(t *testing.T, s *Stream, senders, each int) {
 	wg.Wait()
 }
 
-// TestSendersStayTogether: of four senders of repeats one or the other always
-// came when the frame of the rest had just left, so that there were two frames
-// where one would do.
+// TestSendersStayTogether: of four senders of repeats, or of batches that are all
+// news, one or the other always came when the frame of the rest had just left, so
+// that there were two frames where one would do.
 func TestSendersStayTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir())
-		defer s.Close()
-		const senders, each = 4, 100
-		together(t, s, senders, each)
-		e, err := s.Log(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Last > each*5/4 {
-			t.Errorf("%d frames for %d rounds of %d senders", e.Last, each, senders)
-		}
-	})
+	f := func(what string, b func() *ingest.Batch) {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, t.TempDir())
+				defer s.Close()
+				const senders, each = 4, 100
+				together(t, s, senders, each, b)
+				e, err := s.Log(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Last > each*5/4 {
+					t.Errorf("%d frames for %d rounds of %d senders", e.Last, each, senders)
+				}
+			})
+		})
+	}
+	f("repeats", repeatBatch)
+	f("crowds", func() *ingest.Batch { return newsBatch(crowd) })
 }
 
 // TestNewsWaitsForNobody: whoever was there before, a frame with something in it
@@ -74,11 +88,15 @@ func TestNewsWaitsForNobody(t *testing.T) {
 		}
 		expectFour()
 		f(0, batch("test", "a"))
+		f(0, newsBatch(crowd-1))
 		broken := repeatBatch()
 		broken.Quarantined = []ingest.Quarantine{{Reason: "unreadable", Raw: []byte("?")}}
 		f(0, broken)
 		f(maxPatience, repeatBatch())
 		f(0, repeatBatch())
+		expectFour()
+		f(maxPatience, newsBatch(crowd))
+		f(0, newsBatch(crowd))
 		expectFour()
 		waits := make(chan error)
 		go func() { waits <- s.Append(t.Context(), repeatBatch()) }()

@@ -35,13 +35,14 @@ const (
 	mostCourtesy  = 50 * time.Millisecond
 )
 
-// maxPatience is how long a frame of repeats waits at most for others to share
-// it.
+// maxPatience is how long a frame of repeats, or of crowds, waits at most for
+// others to share it.
 const maxPatience = 2 * time.Millisecond
 
 // writer is the one place that writes to the log. One frame is in flight at a
-// time; what arrives meanwhile goes into the next. What may be news never waits
-// for company; repeats do, for those who were together with them before.
+// time; what arrives meanwhile goes into the next. What may be news does not wait
+// for company, unless there is a crowd of it; crowds and repeats do, for those who
+// were together with them before.
 type writer struct {
 	s       *Stream
 	link    *link // of the last attempt
@@ -62,7 +63,7 @@ type writer struct {
 	segments [][]byte
 	answers  []chan answer
 	size     int // of the segments
-	repeats  int // of the segments, those that hold nothing else
+	patient  int // of the segments, those that may wait for company
 	company  company
 	frame    []byte
 	packer   frame.Packer
@@ -70,7 +71,7 @@ type writer struct {
 
 type request struct {
 	segment []byte
-	repeats bool        // and nothing else: nobody hears of it, be it now or a little later
+	patient bool        // it may wait for company
 	answer  chan answer // has room for one
 }
 
@@ -121,8 +122,8 @@ func (w *writer) resync(ctx context.Context) (at alert.Time, err error) {
 
 // write queues a segment and waits until it is durable. A sender is not kept
 // waiting for a log that is late; the engine is.
-func (w *writer) write(ctx context.Context, segment []byte, sender, repeats bool) (uint64, error) {
-	r := request{segment, repeats, make(chan answer, 1)}
+func (w *writer) write(ctx context.Context, segment []byte, sender, patient bool) (uint64, error) {
+	r := request{segment, patient, make(chan answer, 1)}
 	select {
 	case <-w.quit:
 		return 0, errStopping
@@ -167,8 +168,8 @@ func (w *writer) run() {
 				held = nil
 			}
 		}
-		if w.repeats > 0 {
-			w.company.note(w.repeats + len(w.waiting))
+		if w.patient > 0 {
+			w.company.note(w.patient + len(w.waiting))
 		}
 	}
 }
@@ -194,10 +195,10 @@ func (w *writer) next(held *request, before time.Time) (first request, came time
 }
 
 // fill takes what is waiting, up to a frame's size, and for a frame of nothing
-// but repeats what is worth waiting for; what would not fit is returned, for the
-// next one.
+// but what may wait what is worth waiting for; what would not fit is returned, for
+// the next one.
 func (w *writer) fill(first request) (held *request) {
-	w.segments, w.answers, w.size, w.repeats = w.segments[:0], w.answers[:0], 0, 0
+	w.segments, w.answers, w.size, w.patient = w.segments[:0], w.answers[:0], 0, 0
 	w.take(first)
 	var patience *time.Timer
 	for {
@@ -205,7 +206,7 @@ func (w *writer) fill(first request) (held *request) {
 		select {
 		case r = <-w.waiting:
 		default:
-			if w.repeats < len(w.answers) || w.repeats >= w.company.least() {
+			if w.patient < len(w.answers) || w.patient >= w.company.least() {
 				return nil
 			}
 			if patience == nil {
@@ -231,8 +232,8 @@ func (w *writer) take(r request) {
 	w.segments = append(w.segments, r.segment)
 	w.answers = append(w.answers, r.answer)
 	w.size += len(r.segment)
-	if r.repeats {
-		w.repeats++
+	if r.patient {
+		w.patient++
 	}
 }
 

@@ -33,9 +33,8 @@ type Alerts struct {
 }
 
 type dictionary struct {
-	id     uint64
-	known  []uint64 // a bit for each number that is in alerts
-	alerts map[uint32]*Alert
+	id uint64
+	*numbers
 }
 
 // New returns an empty one, that knows the numbers of limit alerts in a
@@ -57,7 +56,7 @@ func (k *Alerts) Each(e *frame.Event, fires func(*Alert), ended func(alert.Finge
 		case a.Labels == nil:
 		case a.Status == alert.Resolved:
 			ended(a.Fingerprint)
-		case e.Kind == frame.Deliveries && len(d.alerts) < k.limit && number < maxNumber:
+		case e.Kind == frame.Deliveries && d.n < k.limit && number < maxNumber:
 			fires(k.name(d, number, a))
 		default:
 			fires(k.Pack(a))
@@ -66,7 +65,7 @@ func (k *Alerts) Each(e *frame.Event, fires func(*Alert), ended func(alert.Finge
 }
 
 // maxNumber bounds the numbers that are followed, so that a strange one takes no
-// more room than a bit for each below it.
+// more room than a pointer for every 4,096 below it.
 const maxNumber = 1 << 25
 
 func (k *Alerts) of(e *frame.Event) *dictionary {
@@ -74,15 +73,15 @@ func (k *Alerts) of(e *frame.Event) *dictionary {
 		return nil
 	}
 	for i := range k.dictionaries {
-		if d := &k.dictionaries[i]; d.alerts != nil && d.id == e.Dictionary {
+		if d := &k.dictionaries[i]; d.numbers != nil && d.id == e.Dictionary {
 			return d
 		}
 	}
-	for _, a := range k.dictionaries[1].alerts { // order: each by itself
-		k.unname(a)
+	if old := k.dictionaries[1].numbers; old != nil {
+		old.each(k.unname)
 	}
 	k.dictionaries[1] = k.dictionaries[0]
-	k.dictionaries[0] = dictionary{id: e.Dictionary, alerts: map[uint32]*Alert{}}
+	k.dictionaries[0] = dictionary{e.Dictionary, new(numbers)}
 	return &k.dictionaries[0]
 }
 
@@ -93,15 +92,10 @@ func (k *Alerts) name(d *dictionary, number uint32, a *alert.Alert) *Alert {
 		own = k.Pack(a)
 		k.known[a.Fingerprint] = own
 	}
-	for int(number/64) >= len(d.known) {
-		d.known = append(d.known, 0)
-	}
-	d.known[number/64] |= 1 << (number % 64)
-	if old := d.alerts[number]; old != nil {
+	own.named++ // first: it may have had the number
+	if old := d.set(number, own); old != nil {
 		k.unname(old)
 	}
-	d.alerts[number] = own
-	own.named++
 	return own
 }
 
@@ -111,13 +105,6 @@ func (k *Alerts) unname(a *Alert) {
 	}
 }
 
-func (d *dictionary) get(number uint32) *Alert {
-	if i := number / 64; int64(i) < int64(len(d.known)) && d.known[i]&(1<<(number%64)) != 0 {
-		return d.alerts[number]
-	}
-	return nil
-}
-
 // Pack keeps nothing of a.
 func (k *Alerts) Pack(a *alert.Alert) *Alert {
 	if k.words.full() { // alerts hold on to those that they are packed by
@@ -125,9 +112,9 @@ func (k *Alerts) Pack(a *alert.Alert) *Alert {
 	}
 	k.words.mu.Lock()
 	defer k.words.mu.Unlock()
-	b := k.words.appendLabels(k.packed[:0], a.Labels)
-	b = k.words.appendLabels(b, a.Annotations)
-	b = k.words.append(b, a.GeneratorURL)
+	b := k.words.appendLabels(k.packed[:0], a.Labels, 0)
+	b = k.words.appendLabels(b, a.Annotations, 2*len(a.Labels))
+	b = k.words.append(b, a.GeneratorURL, 2*(len(a.Labels)+len(a.Annotations)))
 	b = binary.AppendVarint(b, int64(a.StartsAt))
 	k.packed = b
 	return &Alert{Fingerprint: a.Fingerprint, Severity: a.Labels.Severity(), words: k.words, text: string(b)}

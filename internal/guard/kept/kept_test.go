@@ -71,8 +71,42 @@ func TestStrangeNumbersTakeNoRoom(t *testing.T) {
 	if got := heard(k, e); got != "a" {
 		t.Errorf("heard %q, want the alert in full and nothing of its number", got)
 	}
-	if n := len(k.dictionaries[0].known); n != 0 {
-		t.Errorf("the numbers take %d words", n)
+	if n := len(k.dictionaries[0].pages); n != 0 {
+		t.Errorf("the numbers take %d pages", n)
+	}
+}
+
+// TestNumbersAgainstMap compares with a map, with numbers in order, out of order
+// and far away, of which some come again.
+func TestNumbersAgainstMap(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var ns numbers
+	model := map[uint32]*Alert{}
+	for i := range uint32(20_000) {
+		number := i
+		switch rnd.IntN(4) {
+		case 0:
+			number = rnd.Uint32N(i + 1)
+		case 1:
+			number = maxNumber - 1 - rnd.Uint32N(5000)
+		}
+		if rnd.IntN(2) == 0 {
+			a := new(Alert)
+			if old := ns.set(number, a); old != model[number] {
+				t.Fatalf("number %d had %p, want %p", number, old, model[number])
+			}
+			model[number] = a
+		}
+		for _, n := range []uint32{number, number ^ 1, number + 64, 1<<32 - 1} {
+			if got := ns.get(n); got != model[n] {
+				t.Fatalf("number %d has %p, want %p", n, got, model[n])
+			}
+		}
+	}
+	seen := map[*Alert]bool{}
+	ns.each(func(a *Alert) { seen[a] = true })
+	if len(seen) != len(model) || ns.n != len(model) {
+		t.Errorf("%d alerts are listed and %d counted, want %d", len(seen), ns.n, len(model))
 	}
 }
 

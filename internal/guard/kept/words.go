@@ -27,31 +27,56 @@ type words struct {
 	number map[string]uint32
 	seed   maphash.Seed
 	seen   [1 << seenBits]uint32 // hashes of strings that came once, as many as there is room for
+
+	// near has the words met last at each place of an alert, counted from 1, to be
+	// compared first: an alert is mostly of the same rule as the one before it.
+	near [nearPlaces]uint32
 }
+
+// nearPlaces is how many strings of an alert have a place in near: those of 24
+// labels and seven annotations.
+const nearPlaces = 64
 
 func newWords() *words { return &words{number: map[string]uint32{}, seed: maphash.MakeSeed()} }
 
 // full is for who adds to them.
 func (w *words) full() bool { return len(w.list) >= maxWords }
 
-func (w *words) appendLabels(b []byte, ls alert.Labels) []byte {
+// appendLabels packs labels of which the first string has a place in the alert.
+func (w *words) appendLabels(b []byte, ls alert.Labels, at int) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ls)))
 	for i := range ls {
-		b = w.append(b, ls[i].Name)
-		b = w.append(b, ls[i].Value)
+		b = w.append(b, ls[i].Name, at)
+		b = w.append(b, ls[i].Value, at+1)
+		at += 2
 	}
 	return b
 }
 
-func (w *words) append(b []byte, s string) []byte {
+func (w *words) append(b []byte, s string, at int) []byte {
 	if len(s) >= minWord {
-		if n, ok := w.number[s]; ok {
+		if n, ok := w.find(s, at); ok {
 			return binary.AppendUvarint(b, uint64(n)<<1|1)
 		}
 		w.learn(s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s))<<1)
 	return append(b, s...)
+}
+
+// find returns the number of the word at a place, if it is one.
+func (w *words) find(s string, at int) (number uint32, ok bool) {
+	if at >= nearPlaces {
+		number, ok = w.number[s]
+		return number, ok
+	}
+	if n := w.near[at]; n != 0 && w.list[n-1] == s {
+		return n - 1, true
+	}
+	if number, ok = w.number[s]; ok {
+		w.near[at] = number + 1
+	}
+	return number, ok
 }
 
 // learn makes a word of what comes the second time.

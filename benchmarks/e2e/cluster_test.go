@@ -268,6 +268,17 @@ func (c *pair) settle(accepted map[string]time.Time, doors ...*side) (slowest ti
 	return slowest
 }
 
+// lost counts the alerts that were accepted and never paged.
+func (c *pair) lost(accepted map[string]time.Time) (n int) {
+	paged := c.desk.paged()
+	for name := range accepted { // order: a sum
+		if paged[name].IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // closed waits until nothing stands open, and holds that nobody was called to what
 // was over.
 func (c *pair) closed() {

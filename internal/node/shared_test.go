@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -304,4 +306,46 @@ func TestStandbyStops(t *testing.T) {
 		a.stop()
 		closeIdle(host)
 	})
+}
+
+// TestTakeoverIsTriedAgain: what keeps a standby from taking over is over in time,
+// and it goes on; or it is not, and another process may do without waiting.
+func TestTakeoverIsTriedAgain(t *testing.T) {
+	for _, mended := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			host := newHost(t)
+			a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
+			b, _ := newStandby(t, host, a.pager)
+			time.Sleep(300 * time.Millisecond)
+			inTheWay := filepath.Join(b.dir, "snapshots")
+			if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a.stop()
+			time.Sleep(takeOverPatience / 2)
+			if mended {
+				if err := os.Remove(inTheWay); err != nil {
+					t.Fatal(err)
+				}
+				<-b.node.Ready()
+				time.Sleep(300 * time.Millisecond)
+				b.stop()
+				closeIdle(host)
+				return
+			}
+			<-b.node.Done()
+			if err := stopIdle(b.node); err == nil || errors.Is(err, stream.ErrFenced) {
+				t.Errorf("it could not take over and ended with %v", err)
+			}
+			c, _ := newStandby(t, host, a.pager)
+			select {
+			case <-c.node.Ready():
+			case <-time.After(time.Second):
+				t.Error("another process has to wait for a lapse")
+			}
+			time.Sleep(300 * time.Millisecond)
+			c.stop()
+			closeIdle(host)
+		})
+	}
 }

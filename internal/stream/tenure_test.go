@@ -260,7 +260,7 @@ func TestReaderWaitsForServers(t *testing.T) {
 			}
 		})
 		begun := time.Now()
-		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+readerTimeout+reconnectWait {
+		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+askTimeout+reconnectWait {
 			t.Errorf("message %d after %v: %v", m.Seq, time.Since(begun), err)
 		}
 		r.Close()

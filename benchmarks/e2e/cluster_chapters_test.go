@@ -251,8 +251,7 @@ func (c *pair) partitions(n int) string {
 		if few == owner {
 			owner.wantOvertaken()
 		}
-		c.roles()
-		<-time.After(5 * time.Second) // what was handed on comes into the log
+		c.known()
 		open := map[string]int{}
 		for _, i := range c.desk.Open() {
 			open[i.Key]++

@@ -161,6 +161,27 @@ func (c *pair) roles() (owner, standby *side) {
 	return owner, standby
 }
 
+// known waits until the owner knows of every alert so far, those as well that were
+// handed on past the log: an end that comes into it before its alert ends nothing.
+func (c *pair) known() {
+	c.t.Helper()
+	programs.Eventually(c.t, 2*patience, "what was handed on is in the log", func() error {
+		owner, _ := c.roles()
+		text, err := owner.ask("/metrics")
+		if err != nil {
+			return err
+		}
+		if _, rest, ok := strings.Cut(string(text), "\nwinnow_ledger_onsets_total "); ok {
+			var onsets float64
+			if _, err = fmt.Sscan(rest, &onsets); err == nil && int(onsets) < c.names {
+				err = fmt.Errorf("%v of %d alerts are", onsets, c.names)
+			}
+			return err
+		}
+		return errors.New("the owner does not say how many alerts it knows")
+	})
+}
+
 // name is one that no alert has had.
 func (c *pair) name() string {
 	c.names++

@@ -175,6 +175,10 @@ sec: ## who may call what, and a flood of bad attempts and idle connections; end
 	WINNOW_SEC_FIGURES=$$figures go test -tags sec -count=1 -run '^TestFlood$$' ./cmd/winnow; \
 	cat "$$figures"
 
+.PHONY: floods
+floods: ## HTTP/2 floods on the built binary: resets, endless headers, pings, settings, empty data; ends with a line of figures
+	$(call suite,sec,TestHTTP2Floods,,20m)
+
 .PHONY: disk
 disk: ## the built binary on a disk that fills up and on one that fails; needs root and strace, ends with a line of figures
 	@figures=$$(mktemp); trap 'rm -f "$$figures"' EXIT; \

@@ -54,6 +54,9 @@ func nextMatcher(s string) (*alert.Matcher, string, error) {
 		}
 	}
 	m, err := alert.NewMatcher(name, op, value)
+	if err == nil {
+		err = m.Check()
+	}
 	return m, strings.TrimSpace(s), err
 }
 

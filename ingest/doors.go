@@ -181,7 +181,9 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, start time.Time) in
 
 	// A connection that has no deadlines, as in a test, is bounded by ctx alone.
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(deadline)
+	paced := pacedBody{ReadCloser: r.Body, set: conn.SetReadDeadline, start: start, deadline: deadline}
+	paced.begin()
+	r.Body = &paced
 	a, refusal, err := d.admit(r, start)
 	if err != nil {
 		return d.sendAgain(w, r, "the signed body could not be received", err)
@@ -281,6 +283,9 @@ func (d *door) sendAgain(w http.ResponseWriter, r *http.Request, what string, er
 	switch {
 	case errors.Is(err, errNoRoom):
 		sentence = "Winnow is reading as many requests as it has memory for; send this again."
+		write = d.Logger.Warn
+	case errors.Is(err, errSlowBody):
+		sentence = fmt.Sprintf("The body came with less than %d bytes a second; nothing is lost if this is sent again.", minBodyRate)
 		write = d.Logger.Warn
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		sentence = fmt.Sprintf("Winnow did not finish within %s; nothing is lost if this is sent again.", d.Config.Deadline)

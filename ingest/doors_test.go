@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -329,31 +330,56 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestSlowBodyIsCutOff serves one connection whose sender stops in the middle.
+// TestSlowBodyIsCutOff serves one connection whose sender stops in the middle, or
+// goes on at a rate: 5 s and one for each KiB are what a body may take, and the
+// deadline at most.
 func TestSlowBodyIsCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, `deadline: 4s`)
-		client, server := net.Pipe()
-		l := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-		l.conns <- server
-		srv := &http.Server{Handler: b.mux}
-		var wg sync.WaitGroup
-		wg.Go(func() { _ = srv.Serve(l) })
-		start := time.Now()
-		wg.Go(func() {
-			_, _ = io.WriteString(client, "POST /ingest/prometheus HTTP/1.1\r\nHost: winnow\r\nContent-Length: 1000\r\n\r\n[{")
+	alert := oneAlert[:len(oneAlert)-1]
+	f := func(what, deadline string, length int, chunk int, every time.Duration, code string, after time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, "deadline: "+deadline)
+			client, server := net.Pipe()
+			l := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+			l.conns <- server
+			srv := &http.Server{Handler: b.mux}
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = srv.Serve(l) })
+			start := time.Now()
+			body := alert + strings.Repeat(" ", length-len(alert)-1) + "]"
+			wg.Go(func() {
+				fmt.Fprintf(client, "POST /ingest/prometheus HTTP/1.1\r\nHost: winnow\r\nContent-Length: %d\r\n\r\n", length)
+				for len(body) > 0 {
+					n := min(chunk, len(body))
+					if _, err := io.WriteString(client, body[:n]); err != nil {
+						return
+					}
+					if body = body[n:]; every == 0 {
+						break
+					}
+					time.Sleep(every)
+				}
+			})
+			answer := make([]byte, 12)
+			if _, err := io.ReadFull(client, answer); err != nil || string(answer) != "HTTP/1.1 "+code || time.Since(start) != after {
+				t.Errorf("%s: %q, %v after %s; want %s after %s", what, answer, err, time.Since(start), code, after)
+			}
+			_ = client.Close()
+			_ = srv.Close()
+			wg.Wait()
+			if alerts, quarantined := b.stored("prometheus"); alerts+quarantined != map[string]int{"200": 1, "503": 0}[code] {
+				t.Errorf("%s: %d alerts and %d in quarantine", what, alerts, quarantined)
+			}
 		})
-		answer := make([]byte, 12)
-		if _, err := io.ReadFull(client, answer); err != nil || string(answer) != "HTTP/1.1 503" || time.Since(start) != 4*time.Second {
-			t.Errorf("%q, %v after %s", answer, err, time.Since(start))
-		}
-		_ = client.Close()
-		_ = srv.Close()
-		wg.Wait()
-		if alerts, quarantined := b.stored("prometheus"); alerts+quarantined != 0 {
-			t.Errorf("%d alerts and %d in quarantine of a request that never came in full", alerts, quarantined)
-		}
-	})
+	}
+	f("stops in the middle", "4s", 1000, 2, 0, "503", 4*time.Second)
+	f("stops in the middle, long before its deadline", "60s", 1000, 2, 0, "503", 5*time.Second)
+	f("a byte a second", "60s", 1000, 1, time.Second, "503", 5*time.Second)
+	f("small, over a bad line", "60s", 400, 100, 1200*time.Millisecond, "200", 3600*time.Millisecond)
+	f("1 KiB a second", "60s", 20<<10, 1<<10, time.Second, "200", 19*time.Second)
+	f("half of that", "60s", 20<<10, 512, time.Second, "503", 9*time.Second)
+	f("a good start does for as long as it was good for", "60s", 20<<10, 10<<10, 20*time.Second, "503", 15*time.Second)
+	f("1 KiB a second, past the deadline", "10s", 20<<10, 1<<10, time.Second, "503", 10*time.Second)
 }
 
 type oneConn struct {

@@ -32,6 +32,16 @@ var ofTheWriter = []mutant{
 // ofTheDoors are planted where alerts are read.
 var ofTheDoors = []mutant{
 	{
+		name: "expression-without-a-limit", breaks: "a file whose expressions may hold up all alerts is refused",
+		edit: edit{"internal/config/policy.go", `err = t.Check()`, `err = nil`},
+		pkg:  "internal/config", tests: "TestExpressionsThatTakeTooLong",
+	},
+	{
+		name: "slow-body-has-until-its-deadline", breaks: "a body comes with 1 KiB a second",
+		edit: edit{"ingest/pace.go", `p.until = p.start.Add(bodyGrace)`, `p.until = p.deadline`},
+		pkg:  "ingest", tests: "TestSlowBodyIsCutOff",
+	},
+	{
 		name: "invalid-bytes-are-all-alike", breaks: "labels that differ in bytes that are not UTF-8 stay two alerts",
 		edit: edit{"ingest/scan_string.go", `r = byteRunes + rune(b[0])`, `r = utf8.RuneError`},
 		pkg:  "ingest", tests: "TestAlertsThatDifferInInvalidBytesAreTwo TestWhatIsNoTextStaysApart",

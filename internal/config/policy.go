@@ -180,6 +180,9 @@ func translateMatchers(ms labels.Matchers) (alert.Matchers, error) {
 	var out alert.Matchers
 	for _, m := range ms {
 		t, err := alert.NewMatcher(m.Name, ops[m.Type], m.Value)
+		if err == nil {
+			err = t.Check()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -143,3 +143,21 @@ func TestIntervalsSurviveTheLog(t *testing.T) {
 	f("[{location: ''}, {location: UTC}]")
 	f("[{weekdays: [monday], times: [{start_time: '08:00', end_time: '09:00'}]}, {weekdays: [tuesday], location: America/New_York}]")
 }
+
+// TestExpressionsThatTakeTooLong are mistakes of the file wherever a matcher
+// stands; one of what files have is none.
+func TestExpressionsThatTakeTooLong(t *testing.T) {
+	f := func(what, format string) {
+		t.Helper()
+		for expression, want := range map[string]string{strings.Repeat("(.*)", 3000): `too much of it repeats`, `(web|db)-[0-9]+.*`: ""} {
+			_, err := Parse("w.yml", fmt.Appendf(nil, format, expression))
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `matcher on "x"`)) {
+				t.Errorf("%s, %.20s: %.300v", what, expression, err)
+			}
+		}
+	}
+	f("a route", "route: {receiver: r, routes: [{receiver: r, matchers: ['x=~\"%s\"']}]}\nreceivers: [{name: r}]\n")
+	f("a route, in the old way", "route: {receiver: r, routes: [{receiver: r, match_re: {x: '%s'}}]}\nreceivers: [{name: r}]\n")
+	f("an inhibition", "route: {receiver: r}\nreceivers: [{name: r}]\ninhibit_rules: [{source_matchers: ['a=b'], target_matchers: ['x!~\"%s\"']}]\n")
+	f("a runbook", "route: {receiver: r}\nreceivers: [{name: r}]\nwinnow: {enrich: {runbooks: [{matchers: ['x=~\"%s\"'], url: 'https://run.book/'}]}}\n")
+}

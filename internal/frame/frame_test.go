@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -338,6 +339,36 @@ func TestSegmentIsUsedAgain(t *testing.T) {
 		if got, want := used.Append(nil), fresh.Append(nil); !bytes.Equal(got, want) {
 			t.Fatalf("segment %d is %x, want %x", i, got, want)
 		}
+	}
+}
+
+// TestSegmentKeepsNothing adds alerts whose strings stand where those of the ones
+// before did.
+func TestSegmentKeepsNothing(t *testing.T) {
+	var s Segment
+	memory := make([]byte, 4)
+	text := unsafe.String(&memory[0], len(memory))
+	var want []string
+	for i, v := range []string{"abcd", "efgh", "abcd", "ijkl"} {
+		copy(memory, v)
+		a := []alert.Alert{
+			{Labels: alert.Labels{{Name: "a", Value: text}, {Name: "b", Value: []string{"same", ""}[i%2]}}},
+			{Labels: alert.Labels{{Name: "a", Value: text}}},
+		}
+		s.AddAlerts("prometheus", 0, a)
+		s.AddDeliveries(&Event{Kind: Deliveries, Source: "prometheus", Alerts: a, Runs: []uint32{0, 2}})
+		for range 2 {
+			want = append(want, v, a[0].Labels[1].Value, v, "")
+		}
+	}
+	var got []string
+	if _, err := new(Decoder).Decode(Append(nil, Header{Counter: 1}, s.Append(nil)), func(e *Event) error {
+		for i := range e.Alerts {
+			got = append(got, strings.Clone(e.Alerts[i].Labels.Get("a")), strings.Clone(e.Alerts[i].Labels.Get("b")))
+		}
+		return nil
+	}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: %v", got, want, err)
 	}
 }
 

@@ -51,6 +51,7 @@ func (s *Segment) AddAlerts(source string, validity time.Duration, alerts []aler
 	for i := range alerts {
 		b = s.appendAlert(b, &alerts[i], base)
 	}
+	s.symbols.letGo()
 	s.body = b
 	s.add(Alerts, b)
 }
@@ -77,6 +78,9 @@ func (s *Segment) AddDeliveries(e *Event) {
 	b = appendRepeats(b, e.Repeats, base)
 	for i := range e.Alerts {
 		b = s.appendAlert(b, &e.Alerts[i], base)
+	}
+	if len(e.Alerts) > 0 {
+		s.symbols.letGo()
 	}
 	s.body = b
 	s.add(Deliveries, b)

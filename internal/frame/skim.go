@@ -43,9 +43,7 @@ func (s *severityLabels) peek(r wire.Reader, strings []string) alert.Severity {
 // skipAlert passes over an alert behind its flags and marks.
 func skipAlert(r *wire.Reader, flags byte) {
 	for range 2 { // labels, annotations
-		for range 2 * r.Count(2) {
-			r.Uint()
-		}
+		r.Skip(2 * r.Count(2))
 	}
 	for _, f := range [...]byte{flagStarts, flagEnds, flagURL} {
 		if flags&f != 0 {

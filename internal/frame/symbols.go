@@ -11,10 +11,18 @@ type symbols struct {
 	spans []symbolSpan // by number
 	table []byte       // what stands in the segment: each string behind its length
 
-	// near has the numbers met last at each place of an alert, to be compared
-	// first: an alert is mostly of the same rule as the one before it. It may hold
-	// numbers of an earlier segment.
-	near [nearPlaces]uint32
+	// near has the strings met last at each place of an alert, to be compared
+	// first: an alert is mostly of the same rule as the one before it.
+	near [nearPlaces]nearSymbol
+	most int // of near, that hold a text
+}
+
+// nearSymbol is a string as it was given, which mostly is given again, down to
+// where it stands in memory. That is its caller's and holds until letGo; the
+// number may be one of an earlier segment.
+type nearSymbol struct {
+	text   string
+	number uint32
 }
 
 // nearPlaces is how many strings of an alert have a place in near: those of 24
@@ -42,14 +50,28 @@ func (s *symbols) numberAt(v string, at int) uint64 {
 	if at >= nearPlaces {
 		return s.number(v)
 	}
-	if n := s.near[at]; int(n) < len(s.spans) {
+	s.most = max(s.most, at+1)
+	near := &s.near[at]
+	if near.text == v && v != "" {
+		return uint64(near.number)
+	}
+	if n := near.number; int(n) < len(s.spans) {
 		if k := s.spans[n]; string(s.table[k.from:k.to]) == v {
+			near.text = v
 			return uint64(n)
 		}
 	}
 	n := s.number(v)
-	s.near[at] = uint32(n)
+	*near = nearSymbol{v, uint32(n)}
 	return n
+}
+
+// letGo forgets what belongs to the caller.
+func (s *symbols) letGo() {
+	for i := range s.near[:s.most] {
+		s.near[i].text = ""
+	}
+	s.most = 0
 }
 
 // number is that of v.

@@ -210,6 +210,31 @@ func (r *Reader) Indexes(dst []uint32, n, below int) []uint32 {
 	return dst
 }
 
+// Skip reads n unsigned integers and returns none of them.
+func (r *Reader) Skip(n int) {
+	if r.err != nil {
+		return
+	}
+	b, at := r.b, r.at
+	for range n {
+		switch {
+		case at < len(b) && b[at] < 0x80:
+			at++
+		case at+1 < len(b) && b[at+1] < 0x80:
+			at += 2
+		default:
+			_, k := binary.Uvarint(b[at:])
+			if k <= 0 {
+				r.at = at
+				r.Fail("bad integer")
+				return
+			}
+			at += k
+		}
+	}
+	r.at = at
+}
+
 // Int reads a signed integer.
 func (r *Reader) Int() int64 {
 	u := r.Uint()

@@ -105,6 +105,29 @@ func TestIndexes(t *testing.T) {
 	f("more than 64 bits", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 1, 500)
 }
 
+// TestSkip passes over integers as reading them does, whole and damaged.
+func TestSkip(t *testing.T) {
+	var w Writer
+	for _, v := range []uint64{0, 127, 128, 16383, 16384, 1 << 63} {
+		w.Uint(v)
+	}
+	w.Byte(9)
+	damaged := append(slices.Clone(w.B[:4]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
+	for _, b := range [][]byte{w.B, damaged, w.B[:5], {0x80}, nil} {
+		for n := range 9 {
+			one, all := NewReader(b), NewReader(b)
+			for range n {
+				one.Uint()
+			}
+			all.Skip(n)
+			all.Skip(0)
+			if one.Left() != all.Left() || (one.Err() == nil) != (all.Err() == nil) || one.Err() != nil && one.Err().Error() != all.Err().Error() {
+				t.Errorf("%x: %d integers leave %d bytes and %v, skipped %d and %v", b, n, one.Left(), one.Err(), all.Left(), all.Err())
+			}
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte{1, 2, 3}, []byte{0, 1, 2, 3, 4, 5, 6, 7})
 	f.Fuzz(func(t *testing.T, b, script []byte) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,6 +181,12 @@ func TestUnpacksWhatWasPacked(t *testing.T) {
 	}
 	if len(generations) < 2 {
 		t.Error("no words were full")
+	}
+	for w := range generations {
+		list := slices.Sorted(slices.Values(w.list))
+		if n := len(slices.Compact(list)); n < len(w.list) {
+			t.Errorf("%d of %d words are there twice", len(w.list)-n, len(w.list))
+		}
 	}
 }
 

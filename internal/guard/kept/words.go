@@ -22,11 +22,11 @@ const (
 // words are strings that came twice, by number. A string is packed as n<<1|1 for
 // word n, or as its length<<1 and its bytes.
 type words struct {
-	mu     sync.Mutex
-	list   []string
-	number map[string]uint32
-	seed   maphash.Seed
-	seen   [1 << seenBits]uint32 // hashes of strings that came once, as many as there is room for
+	mu    sync.Mutex
+	list  []string
+	slots []wordSlot // open addressing, linear probing, a power of two long
+	seed  maphash.Seed
+	seen  [1 << seenBits]uint32 // hashes of strings that came once, as many as there is room for
 
 	// near has the words met last at each place of an alert, counted from 1, to be
 	// compared first: an alert is mostly of the same rule as the one before it.
@@ -37,7 +37,14 @@ type words struct {
 // labels and seven annotations.
 const nearPlaces = 64
 
-func newWords() *words { return &words{number: map[string]uint32{}, seed: maphash.MakeSeed()} }
+// wordSlot holds the number of a word, counted from 1; 0 is an empty slot.
+type wordSlot struct{ hash, number uint32 }
+
+const firstWordSlots = 1 << 8
+
+func newWords() *words {
+	return &words{slots: make([]wordSlot, firstWordSlots), seed: maphash.MakeSeed()}
+}
 
 // full is for who adds to them.
 func (w *words) full() bool { return len(w.list) >= maxWords }
@@ -58,38 +65,70 @@ func (w *words) append(b []byte, s string, at int) []byte {
 		if n, ok := w.find(s, at); ok {
 			return binary.AppendUvarint(b, uint64(n)<<1|1)
 		}
-		w.learn(s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s))<<1)
 	return append(b, s...)
 }
 
-// find returns the number of the word at a place, if it is one.
+// find returns the number of the string at a place, if it is a word. One that
+// comes the second time is a word from the next time on.
 func (w *words) find(s string, at int) (number uint32, ok bool) {
-	if at >= nearPlaces {
-		number, ok = w.number[s]
-		return number, ok
+	if at < nearPlaces {
+		if n := w.near[at]; n != 0 && w.list[n-1] == s {
+			return n - 1, true
+		}
 	}
-	if n := w.near[at]; n != 0 && w.list[n-1] == s {
-		return n - 1, true
+	h := maphash.String(w.seed, s)
+	k := w.slot(s, uint32(h))
+	if k.number == 0 {
+		w.learn(s, h, k)
+		return 0, false
 	}
-	if number, ok = w.number[s]; ok {
-		w.near[at] = number + 1
+	if at < nearPlaces {
+		w.near[at] = k.number
 	}
-	return number, ok
+	return k.number - 1, true
 }
 
-// learn makes a word of what comes the second time.
-func (w *words) learn(s string) {
-	h := maphash.String(w.seed, s)
+// slot is that of a word, or the empty one where it would be.
+func (w *words) slot(s string, hash uint32) *wordSlot {
+	mask := uint32(len(w.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		k := &w.slots[i]
+		if k.number == 0 || k.hash == hash && w.list[k.number-1] == s {
+			return k
+		}
+	}
+}
+
+// learn makes a word of what comes the second time, in the slot where it would be.
+func (w *words) learn(s string, h uint64, k *wordSlot) {
 	at, mark := &w.seen[h>>(64-seenBits)], uint32(h)|1
 	if *at != mark {
 		*at = mark
 		return
 	}
-	s = strings.Clone(s)
-	w.number[s] = uint32(len(w.list))
-	w.list = append(w.list, s)
+	w.list = append(w.list, strings.Clone(s))
+	*k = wordSlot{uint32(h), uint32(len(w.list))}
+	if 2*len(w.list) > len(w.slots) {
+		w.grow()
+	}
+}
+
+func (w *words) grow() {
+	old := w.slots
+	w.slots = make([]wordSlot, 2*len(old))
+	mask := uint32(len(w.slots) - 1)
+	for _, k := range old {
+		if k.number == 0 {
+			continue
+		}
+		i := k.hash & mask
+		for w.slots[i].number != 0 {
+			i = (i + 1) & mask
+		}
+		w.slots[i] = k
+	}
 }
 
 // reader reads packed text, which is sound: it never left the process.

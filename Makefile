@@ -171,8 +171,8 @@ PAUSE  ?= 15
 WITHIN ?= 10
 
 .PHONY: cluster
-cluster: ## two Winnows on three nats-servers: N (3) kills of the owner and of servers, stops of PAUSE (15) seconds, partitions; ends with a line of figures
-	$(call suite,cluster,TestCluster,CLUSTER_ROUNDS=$(call count,3) CLUSTER_PAUSE=$(PAUSE) CLUSTER_WITHIN=$(WITHIN),24h)
+cluster: ## two Winnows on three nats-servers, N (3) times each of ONLY (kills servers zombies partitions), stopped for PAUSE (15) s; ends with a line of figures
+	$(call suite,cluster,TestCluster,CLUSTER_ROUNDS=$(call count,3) CLUSTER_PAUSE=$(PAUSE) CLUSTER_WITHIN=$(WITHIN) CLUSTER_ONLY="$(ONLY)",24h)
 
 .PHONY: scorecard
 scorecard: ## the same faults put to Winnow and to a real Alertmanager, TRIALS (3) of each, as a table

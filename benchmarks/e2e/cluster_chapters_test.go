@@ -28,7 +28,7 @@ func atMost(t testing.TB) time.Duration {
 // time.
 func (c *pair) kills(n int) string {
 	var slowest, away time.Duration
-	alerts := 0
+	alerts, lost := 0, 0
 	for range n {
 		owner, standby := c.roles()
 		l := c.load(loadEvery)
@@ -47,6 +47,7 @@ func (c *pair) kills(n int) string {
 		accepted := l.stop()
 		alerts += len(accepted)
 		slowest = max(slowest, c.settle(accepted, standby, owner))
+		lost += c.lost(accepted)
 		if told := c.desk.since(standby, killed); len(told) == 0 {
 			c.t.Error("the one that has taken over told nobody anything")
 		} else {
@@ -56,13 +57,13 @@ func (c *pair) kills(n int) string {
 	if limit := atMost(c.t); slowest > limit {
 		c.t.Errorf("after a kill a page came %s after its alert was accepted, want %s at most", slowest, limit)
 	}
-	return fmt.Sprintf("kills=%d alerts=%d lost=0 resumed=%s slowest=%s", n, alerts, away.Round(time.Millisecond), slowest.Round(time.Millisecond))
+	return fmt.Sprintf("kills=%d alerts=%d lost=%d resumed=%s slowest=%s", n, alerts, lost, away.Round(time.Millisecond), slowest.Round(time.Millisecond))
 }
 
 // serverKills ends one nats-server after the other.
 func (c *pair) serverKills(n int) string {
 	var slowest time.Duration
-	alerts, takeovers := 0, 0
+	alerts, lost, takeovers := 0, 0, 0
 	for i := range n {
 		owner, _ := c.roles()
 		l := c.load(loadEvery)
@@ -84,11 +85,12 @@ func (c *pair) serverKills(n int) string {
 			takeovers++
 		}
 		slowest = max(slowest, c.settle(accepted, c.sides[:]...))
+		lost += c.lost(accepted)
 	}
 	if limit := atMost(c.t); slowest > limit {
 		c.t.Errorf("after the kill of a nats-server a page came %s after its alert was accepted, want %s at most", slowest, limit)
 	}
-	return fmt.Sprintf("server_kills=%d alerts=%d lost=0 takeovers=%d slowest=%s", n, alerts, takeovers, slowest.Round(time.Millisecond))
+	return fmt.Sprintf("server_kills=%d alerts=%d lost=%d takeovers=%d slowest=%s", n, alerts, lost, takeovers, slowest.Round(time.Millisecond))
 }
 
 // zombies stops the owner while pages wait in its queues, and has it go on when
@@ -249,8 +251,7 @@ func (c *pair) partitions(n int) string {
 		if few == owner {
 			owner.wantOvertaken()
 		}
-		c.roles()
-		<-time.After(5 * time.Second) // what was handed on comes into the log
+		c.known()
 		open := map[string]int{}
 		for _, i := range c.desk.Open() {
 			open[i.Key]++

@@ -95,6 +95,24 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestStandingStillIsNotBeingCutOff",
 	},
 	{
+		name: "busy-and-discourteous", breaks: "of several processes that append each comes to it",
+		edit: edit{"internal/stream/writer.go", `time.Sleep(w.courtesy())`, `_ = w.courtesy()`},
+		pkg:  "internal/stream", tests: "TestBusyProcessLetsOthersIn",
+	},
+	{
+		name: "reader-loses-its-consumer", breaks: "a reader of a shared log goes on when its consumer is gone",
+		edit: edit{"internal/stream/reader.go", `if err != nil && r.s.Shared() {`, `if err != nil && r.s.Shared() && r.closed {`},
+		pkg:  "internal/stream", tests: "TestReaderOutlivesItsConsumer",
+	},
+	{
+		name: "numbers-of-three", breaks: "repeats that several processes send are not lost",
+		edit: edit{"internal/node/shared.go", `if n.stream.Shared() {
+		return nil
+	}
+	return &n.spoken`, `return &n.spoken`},
+		pkg: "internal/node", tests: "TestStandbyAcceptsAlerts",
+	},
+	{
 		name: "frame-checksum-ignored", breaks: "damage is noticed, not applied",
 		edit: edit{"internal/frame/frame.go", `want != got {`, `want != got && len(msg) == 0 {`},
 		pkg:  "internal/frame", tests: "TestEveryFlippedBitIsFound",
@@ -115,6 +133,11 @@ var ofTheEngine = []mutant{
 		edit: edit{"internal/engine/engine.go", `e.write(ctx, e.owner.Claim(at))`, `error(nil)`},
 		also: []edit{{"internal/engine/engine.go", `at = c.At`, `_, at = at, c.At`}},
 		pkg:  "internal/engine", tests: "TestLifeBeginsWithAClaim",
+	},
+	{
+		name: "standby-ahead-of-the-outbox", breaks: "what the owner has not committed is decided by the one that takes over",
+		edit: edit{"internal/engine/keepup.go", `e.shardAt(ctx, c.Input)`, `e.shardAt(ctx, held.Last)`},
+		pkg:  "internal/engine", tests: "TestStandbyKeepsUp",
 	},
 	{
 		name: "claims-are-alike", breaks: "a process does not take another's claim for its own",

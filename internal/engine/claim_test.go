@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,13 @@ import (
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
+// closeIdle closes the server's Stream when what is under way is through: see
+// stopIdle in internal/node.
+func closeIdle(host *stream.Stream) {
+	time.Sleep(time.Second)
+	host.Close()
+}
+
 // TestLifeBeginsWithAClaim holds that of two processes on one log the older can
 // commit nothing from when the newer begins, though that has decided nothing yet;
 // and that what it had committed until then is not decided again.
@@ -24,7 +32,7 @@ func TestLifeBeginsWithAClaim(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer host.Close()
+		defer closeIdle(host)
 		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
 		a.post(alert.Firing, "a")
 		time.Sleep(time.Minute)
@@ -126,7 +134,7 @@ func TestClaimWaitsForTheOlderLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer host.Close()
+		defer closeIdle(host)
 		s, err := stream.Open(t.Context(), stream.Options{Beside: host})
 		if err != nil {
 			t.Fatal(err)
@@ -162,5 +170,61 @@ func TestClaimWaitsForTheOlderLife(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		s.Close()
+	})
+}
+
+// TestStandbyKeepsUp holds that a process that waits has a snapshot of what the
+// owner has committed, and of no more: what that applied and did not commit is
+// decided by the one that takes over.
+func TestStandbyKeepsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeIdle(host)
+		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
+		for i := range 2 * snapshotMessages {
+			a.post(alert.Firing, fmt.Sprint("early", i%7))
+		}
+		time.Sleep(time.Minute)
+		s, err := stream.Open(t.Context(), stream.Options{Beside: host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.post(alert.Firing, "late") // its group waits, and so the owner has nothing to commit
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			KeepUp(ctx, Options{Stream: s, Policy: testPolicy(), SnapshotDir: dir})
+			close(done)
+		}()
+		time.Sleep(snapshotPoll + time.Second)
+		cancel()
+		<-done
+		c, _, _, err := host.LastCommit(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, faults, err := snapshots{dir}.newest()
+		if err != nil || faults != nil {
+			t.Fatalf("%v, %v", faults, err)
+		}
+		if kept.seq != c.Input {
+			t.Errorf("the snapshot is of message %d, the outbox has what %d has decided", kept.seq, c.Input)
+		}
+		a.end()
+		s.Close()
+		b := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", dir)
+		if got := b.engine.owner.readFrom; got != kept.seq+1 {
+			t.Errorf("it has read the log from message %d, want %d", got, kept.seq+1)
+		}
+		time.Sleep(10 * time.Minute)
+		if got := b.seen(); !strings.Contains(got, "A/late") {
+			t.Errorf("it delivered %q, and nothing of the latest alert", got)
+		}
+		time.Sleep(300 * time.Millisecond)
+		b.end()
 	})
 }

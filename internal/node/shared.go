@@ -2,28 +2,55 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
-// handOverTimeout bounds what is written to a shared log when a node stops.
-const handOverTimeout = 5 * time.Second
+const (
+	// handOverTimeout bounds what is written to a shared log when a node stops.
+	handOverTimeout = 5 * time.Second
+
+	// A takeover that fails, as the servers may be electing leaders, is tried again
+	// after takeOverAgain, for as long as takeOverPatience; then the process ends,
+	// and another has its turn.
+	takeOverAgain    = 500 * time.Millisecond
+	takeOverPatience = 15 * time.Second
+)
 
 // standBy waits until this node owns the shard. Its doors only append to the log
 // meanwhile: the owner reads it.
 func (n *Node) standBy(ctx context.Context) {
+	c := n.current.Load()
+	waiting, took := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		engine.KeepUp(waiting, engine.Options{Stream: n.stream, Policy: &c.Policy, SnapshotDir: n.opts.SnapshotDir, Hold: n.steps.holdsSnapshots, Logger: n.log})
+	})
 	err := n.stream.Take(ctx)
-	if err == nil {
-		err = n.own(ctx, ctx)
-	}
-	if err == nil {
-		return
+	took()
+	keeping.Wait()
+	for begun := time.Now(); err == nil; {
+		if err = n.own(ctx, ctx); err == nil {
+			return
+		}
+		if errors.Is(err, stream.ErrFenced) || time.Since(begun) >= takeOverPatience {
+			break // another may be better off
+		}
+		n.log.Error("taking over; it is tried again", zap.Error(err))
+		select {
+		case <-time.After(takeOverAgain):
+			err = nil
+		case <-ctx.Done():
+		}
 	}
 	if ctx.Err() == nil {
 		n.err = err

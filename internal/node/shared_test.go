@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +66,12 @@ func newHost(t *testing.T) *stream.Stream {
 	return host
 }
 
+// closeIdle closes the server of others as stopIdle stops a node.
+func closeIdle(host *stream.Stream) {
+	time.Sleep(time.Second)
+	host.Close()
+}
+
 // newSiteBeside is one process of several on a log, when it owns the shard.
 func newSiteBeside(t *testing.T, host *stream.Stream, pager *sinktest.PagerDuty) (*site, *cut) {
 	t.Helper()
@@ -120,7 +128,7 @@ func TestOvertakenProcessSendsNothing(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -165,7 +173,7 @@ func TestBothSidesOfAPartitionPage(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -191,7 +199,7 @@ func TestOvertakenProcessEnds(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		other.Close()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -213,7 +221,7 @@ func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -227,7 +235,7 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		b, line := newStandby(t, host, sinktest.NewPagerDuty())
 		c, _ := newStandby(t, host, b.pager)
 		var all []sample
-		for i := range 3 { // the same again is named by number where that may be
+		for i := range 3 {
 			s := sample{name: "ByTheStandby", pod: fmt.Sprint(i), severity: "critical"}
 			all = append(all, s)
 			b.post(s)
@@ -238,6 +246,9 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := a.events(); got != "trigger" {
 			t.Errorf("the owner told its pager %q", got)
+		}
+		if a.node.dictionaries() != nil || b.node.dictionaries() != nil {
+			t.Error("the doors name repeats by numbers, of which the core keeps those of two processes")
 		}
 		if m := b.get("/metrics"); !strings.Contains(m, "winnow_owner 0\n") || strings.Contains(m, "winnow_engine") {
 			t.Error("the metrics do not say that it stands by")
@@ -280,7 +291,7 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		host.Close()
+		closeIdle(host)
 	})
 }
 
@@ -293,6 +304,48 @@ func TestStandbyStops(t *testing.T) {
 		time.Sleep(time.Minute + 300*time.Millisecond)
 		b.stop()
 		a.stop()
-		host.Close()
+		closeIdle(host)
 	})
+}
+
+// TestTakeoverIsTriedAgain: what keeps a standby from taking over is over in time,
+// and it goes on; or it is not, and another process may do without waiting.
+func TestTakeoverIsTriedAgain(t *testing.T) {
+	for _, mended := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			host := newHost(t)
+			a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
+			b, _ := newStandby(t, host, a.pager)
+			time.Sleep(300 * time.Millisecond)
+			inTheWay := filepath.Join(b.dir, "snapshots")
+			if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a.stop()
+			time.Sleep(takeOverPatience / 2)
+			if mended {
+				if err := os.Remove(inTheWay); err != nil {
+					t.Fatal(err)
+				}
+				<-b.node.Ready()
+				time.Sleep(300 * time.Millisecond)
+				b.stop()
+				closeIdle(host)
+				return
+			}
+			<-b.node.Done()
+			if err := stopIdle(b.node); err == nil || errors.Is(err, stream.ErrFenced) {
+				t.Errorf("it could not take over and ended with %v", err)
+			}
+			c, _ := newStandby(t, host, a.pager)
+			select {
+			case <-c.node.Ready():
+			case <-time.After(time.Second):
+				t.Error("another process has to wait for a lapse")
+			}
+			time.Sleep(300 * time.Millisecond)
+			c.stop()
+			closeIdle(host)
+		})
+	}
 }

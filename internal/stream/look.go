@@ -58,7 +58,7 @@ func (l *Look) EachOfOutbox(ctx context.Context, each func(*Piece) error) error 
 }
 
 func (l *Look) each(ctx context.Context, st jetstream.Stream, name string, each func(*Piece) error) error {
-	held, err := extent(ctx, st)
+	held, err := l.s.extent(ctx, st)
 	if err != nil || held.First > held.Last {
 		return err
 	}

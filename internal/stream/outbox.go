@@ -18,13 +18,15 @@ var ErrFenced = errors.New("stream: another process owns this shard")
 // LastCommit returns the newest commit record, its counter and its sequence in
 // the outbox; nil and zeros when there is none.
 func (s *Stream) LastCommit(ctx context.Context) (c *frame.Commit, counter, seq uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
 	l, err := s.linked()
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("outbox: last commit: %w", err)
 	}
-	msg, err := l.ob.GetLastMsgForSubject(ctx, outboxSubject)
+	var msg *jetstream.RawStreamMsg
+	err = s.ask(ctx, func(ctx context.Context) (err error) {
+		msg, err = l.ob.GetLastMsgForSubject(ctx, outboxSubject)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, 0, 0, nil
 	}
@@ -51,7 +53,14 @@ func (s *Stream) FindCommit(ctx context.Context, input, last uint64) (uint64, er
 	lo, hi := held.First, last+1
 	for lo < hi {
 		mid := lo + (hi-lo)/2
-		msg, err := l.ob.GetMsg(ctx, mid)
+		var msg *jetstream.RawStreamMsg
+		err := s.ask(ctx, func(ctx context.Context) (err error) {
+			msg, err = l.ob.GetMsg(ctx, mid)
+			return err
+		})
+		if s.Shared() && err != nil && unanswered(err) {
+			return 0, fmt.Errorf("outbox: record %d: %w", mid, err)
+		}
 		if _, answered := errors.AsType[*jetstream.APIError](err); answered || errors.Is(err, jetstream.ErrMsgNotFound) {
 			return held.First, nil // missing or unreadable: read all that there is
 		}

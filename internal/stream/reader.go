@@ -31,7 +31,6 @@ const (
 	readerHeartbeat = time.Second
 	readerExpiry    = 5 * time.Second
 	readerInactive  = 30 * time.Second
-	readerTimeout   = 2 * time.Second // to make it: what is asked while there is no leader is never answered
 )
 
 // Message is one message of a stream.
@@ -97,7 +96,7 @@ func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedCon
 func (r *Reader) begin(ctx context.Context, l *link) error {
 	timeout := apiTimeout
 	if r.s.Shared() {
-		timeout = readerTimeout
+		timeout = askTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

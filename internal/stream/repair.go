@@ -36,7 +36,7 @@ func (s *Stream) repair(ctx context.Context, js jetstream.JetStream, cfg *jetstr
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: make it again over its messages: %w", cfg.Name, err)
 	}
-	held, err := extent(ctx, st)
+	held, err := s.extent(ctx, st)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -75,6 +76,10 @@ const (
 	// publishTimeout bounds what a sender waits for the log, so that it has its
 	// answer within 2 s, with a page to a provider that is quick.
 	publishTimeout = 1500 * time.Millisecond
+
+	// askTimeout bounds one try of what is asked of several servers: what is asked
+	// while there is no leader is never answered.
+	askTimeout = 2 * time.Second
 
 	// reconnectWait is the pause after all servers of others were tried in vain:
 	// the client's own, of 2 s, would take most of what a takeover may.
@@ -302,7 +307,7 @@ func (s *Stream) Log(ctx context.Context) (Extent, error) {
 	if err != nil {
 		return Extent{}, err
 	}
-	return extent(ctx, l.lg)
+	return s.extent(ctx, l.lg)
 }
 
 // Outbox says what the outbox holds now.
@@ -311,13 +316,15 @@ func (s *Stream) Outbox(ctx context.Context) (Extent, error) {
 	if err != nil {
 		return Extent{}, err
 	}
-	return extent(ctx, l.ob)
+	return s.extent(ctx, l.ob)
 }
 
-func extent(ctx context.Context, st jetstream.Stream) (Extent, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	info, err := st.Info(ctx)
+func (s *Stream) extent(ctx context.Context, st jetstream.Stream) (Extent, error) {
+	var info *jetstream.StreamInfo
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		info, err = st.Info(ctx)
+		return err
+	})
 	if err != nil {
 		return Extent{}, fmt.Errorf("stream %s: info: %w", st.CachedInfo().Config.Name, err)
 	}
@@ -326,6 +333,37 @@ func extent(ctx context.Context, st jetstream.Stream) (Extent, error) {
 		e.First = e.Last + 1
 	}
 	return e, nil
+}
+
+// ask has a question answered within apiTimeout. Of several servers nobody answers
+// what is asked while they elect a leader, also when they have one: it is asked
+// again.
+func (s *Stream) ask(ctx context.Context, question func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if !s.Shared() {
+		return question(ctx)
+	}
+	for {
+		try, done := context.WithTimeout(ctx, askTimeout)
+		err := question(try)
+		done()
+		if err == nil || !unanswered(err) {
+			return err
+		}
+		select {
+		case <-time.After(reconnectWait):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// unanswered reports whether an error says nothing of what was asked for.
+func unanswered(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.Code == http.StatusServiceUnavailable ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // MaxRecord is the largest commit record that the server takes, in bytes.

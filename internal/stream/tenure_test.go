@@ -24,6 +24,14 @@ func beside(t *testing.T, host *Stream) (*Stream, *line) {
 	return s, l
 }
 
+// closeIdle closes the server's Stream when what is under way is through: a server
+// that is stopped sleeps with a lock held, and in a bubble no sleep ends while
+// somebody waits for a lock.
+func closeIdle(host *Stream) {
+	time.Sleep(time.Second)
+	host.Close()
+}
+
 // taking has a process wait for the shard.
 func taking(ctx context.Context, s *Stream) <-chan error {
 	took := make(chan error, 1)
@@ -45,7 +53,7 @@ func isLost(s *Stream) bool {
 func TestOneOfTwoProcessesMaySend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		if !host.May() || host.Shared() || host.Take(t.Context()) != nil {
 			t.Error("a log that is shared with nobody is not its own")
 		}
@@ -62,7 +70,7 @@ func TestOneOfTwoProcessesMaySend(t *testing.T) {
 		if !a.May() || b.May() || isLost(a) {
 			t.Errorf("after an hour the first may send: %t, the second: %t", a.May(), b.May())
 		}
-		time.Sleep(tenureEvery / 3) // not in the middle of a renewal: see stopIdle in internal/node
+		time.Sleep(tenureEvery / 3) // not in the middle of a renewal
 		if err := a.Close(); err != nil {
 			t.Error(err)
 		}
@@ -91,7 +99,7 @@ func TestNoTwoMaySendAtOnce(t *testing.T) {
 	for after := time.Duration(0); after < tenureEvery; after += 130 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			host := open(t, t.TempDir())
-			defer host.Close()
+			defer closeIdle(host)
 			a, line := beside(t, host)
 			if err := a.Take(t.Context()); err != nil {
 				t.Fatal(err)
@@ -138,7 +146,7 @@ func TestOwnerOutlivesItsServers(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			host := open(t, t.TempDir())
-			defer host.Close()
+			defer closeIdle(host)
 			a, lineA := beside(t, host)
 			if err := a.Take(t.Context()); err != nil {
 				t.Fatal(err)
@@ -184,7 +192,7 @@ func TestOwnerOutlivesItsServers(t *testing.T) {
 func TestStandingStillIsNotBeingCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		s, _ := beside(t, host)
 		f := func(took time.Duration, err error, cutOff bool) {
 			t.Helper()
@@ -206,7 +214,7 @@ func TestStandingStillIsNotBeingCutOff(t *testing.T) {
 func TestReaderOutlivesItsConsumer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		s, _ := beside(t, host)
 		r, err := s.ReadLogSince(t.Context(), time.Now())
 		if err != nil {
@@ -236,7 +244,7 @@ func TestReaderOutlivesItsConsumer(t *testing.T) {
 func TestReaderWaitsForServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		s, line := beside(t, host)
 		r, err := s.ReadLog(t.Context(), 1)
 		if err != nil {
@@ -252,7 +260,7 @@ func TestReaderWaitsForServers(t *testing.T) {
 			}
 		})
 		begun := time.Now()
-		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+readerTimeout+reconnectWait {
+		if m, err := r.Next(); err != nil || m.Seq != 1 || time.Since(begun) > time.Minute+askTimeout+reconnectWait {
 			t.Errorf("message %d after %v: %v", m.Seq, time.Since(begun), err)
 		}
 		r.Close()
@@ -267,7 +275,7 @@ func TestReaderWaitsForServers(t *testing.T) {
 func TestProcessesAppendSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		const processes, senders, each = 3, 8, 25
 		var open []*Stream
 		var wg sync.WaitGroup
@@ -338,7 +346,7 @@ func (l *lag) Close() error {
 func TestBusyProcessLetsOthersIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := open(t, t.TempDir())
-		defer host.Close()
+		defer closeIdle(host)
 		process := func(lag time.Duration) *Stream {
 			s, err := Open(t.Context(), Options{Beside: host, Line: lagging(lag)})
 			if err != nil {
@@ -368,6 +376,5 @@ func TestBusyProcessLetsOthersIn(t *testing.T) {
 		wg.Wait()
 		busy.Close()
 		other.Close()
-		time.Sleep(time.Second) // until nothing is on the lines
 	})
 }

@@ -109,8 +109,12 @@ func (it *item) instead() uint32 {
 }
 
 // Outlasts reports whether old must be sent although newer has come: it names a
-// critical or an error that is new and for which newer has no room.
+// critical or an error that is new and for which newer has no room, or it closes
+// what newer does not speak of.
 func Outlasts(old, newer *correlate.Notification) bool {
+	if old.Kind == correlate.Resolve {
+		return slices.ContainsFunc(old.Keys, func(key string) bool { return !slices.Contains(newer.Keys, key) })
+	}
 	if newer.Omitted == 0 || newer.Kind == correlate.Resolve {
 		return false
 	}

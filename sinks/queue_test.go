@@ -1,9 +1,11 @@
 package sinks
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/winnowhq/winnow/correlate"
@@ -225,4 +227,35 @@ func shortName(n *correlate.Notification) string {
 		s = fmt.Sprintf("%d:%s", n.Incident, s)
 	}
 	return s
+}
+
+// TestEndUnderAnotherKeyIsTold: an end takes the place of an older one only where
+// it closes what that would have closed. An incident that was over, and for which
+// the guard has paged since, ends under the key of that page alone.
+func TestEndUnderAnotherKeyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := false
+		d := newDesk(t)
+		pager := d.sink("a[0]", func(ctx context.Context, m *Message) error {
+			if down {
+				return refuse(ctx, m)
+			}
+			return nil
+		})
+		pager.keyed = true
+		d.Set(Receivers{"oncall": {pager}})
+		said := func(kind correlate.Kind, revision uint32, keys ...string) {
+			n := note(kind, 1, revision)
+			n.Keys = keys
+			d.deliver(n)
+		}
+		said(correlate.Page, 1, "g#error")
+		down = true
+		said(correlate.Resolve, 2, "g#error")
+		said(correlate.Resolve, 3, "g#critical")
+		said(correlate.Resolve, 4, "g#critical", "g#other") // which closes all that the one before does
+		down = false
+		time.Sleep(time.Minute)
+		d.wantSent("0s INC-1/1 page key g#error (page)", "0s INC-1/2 resolve key g#error", "1s INC-1/2 resolve key g#error", "1s INC-1/4 resolve key g#critical", "1s INC-1/4 resolve key g#other")
+	})
 }

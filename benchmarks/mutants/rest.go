@@ -3,6 +3,11 @@ package main
 // ofTheNumbers are planted where repeats become numbers.
 var ofTheNumbers = []mutant{
 	{
+		name: "end-under-another-key-dropped", breaks: "each key that an incident was paged under is closed",
+		edit: edit{"sinks/queue.go", `if old.Kind == correlate.Resolve {`, `if old.Kind == 0 {`},
+		pkg:  "sinks", tests: "TestEndUnderAnotherKeyIsTold",
+	},
+	{
 		name: "known-before-it-is-durable", breaks: "only what is durable in the log is known by number",
 		edit: edit{"ingest/emitter.go", `e.err = e.flush(&e.batch)`, "if e.dict != nil {\n\t\te.dict.learn(e.keys, e.batch.First)\n\t}\n\te.err = e.flush(&e.batch)"},
 		pkg:  "ingest", tests: "TestOnlyWhatIsDurableIsKnown",

@@ -45,9 +45,9 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/verify", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/web", all},
-	{"internal/node", all + " internal/web internal/verify"},                           // starts and stops all of them
-	{"internal/hostile", all + " internal/web internal/node"},                          // tests only
-	{"internal/sim", "alert correlate internal/frame internal/stream internal/engine"}, // tests only
+	{"internal/node", all + " internal/web internal/verify"},                                 // starts and stops all of them
+	{"internal/hostile", all + " internal/web internal/node"},                                // tests only
+	{"internal/sim", "alert correlate sinks internal/frame internal/stream internal/engine"}, // tests only
 	{"internal/demo", all + " internal/web internal/node"},
 
 	{"cmd/...", "..."},

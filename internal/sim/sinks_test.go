@@ -8,6 +8,7 @@ import (
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/engine"
+	"github.com/winnowhq/winnow/sinks"
 )
 
 // provider is somebody who is told. Those with keys behave as PagerDuty does:
@@ -147,7 +148,7 @@ func (w *world) lane(p int, group string) *lane {
 
 func (w *world) enqueue(ln *lane, it *item) {
 	for i, old := range ln.items {
-		if old.n.Incident != it.n.Incident {
+		if old.n.Incident != it.n.Incident || sinks.Outlasts(old.n, it.n) {
 			continue
 		}
 		if old.n.Revision >= it.n.Revision {

@@ -40,6 +40,11 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestReopenGoesOnWithTheNumbers",
 	},
 	{
+		name: "handed-over-in-one-try", breaks: "what was handed on past a shared log is in it when a process ends",
+		edit: edit{"internal/node/shared.go", "case <-time.After(handOverAgain):", "case <-time.After(handOverAgain):\n\t\t\treturn err"},
+		pkg:  "internal/node", tests: "TestWhatWentPastTheLogIsHandedOver",
+	},
+	{
 		name: "step-of-the-clock-untold", breaks: "the log says by how much the clock was set",
 		edit: edit{"internal/stream/writer.go", `h.At, h.Step = w.clock.stamp(`, `h.At, _ = w.clock.stamp(`},
 		pkg:  "internal/stream", tests: "TestStepsOfTheClockAreTold",

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// handOverTimeout bounds what is written to a shared log when a node stops.
-	handOverTimeout = 5 * time.Second
+	// handOverTimeout bounds how long a node that stops tries to put into a shared
+	// log what nobody else knows: longer than the election of a leader takes.
+	handOverTimeout = 20 * time.Second
+	handOverAgain   = 500 * time.Millisecond
 
 	// A takeover that fails, as the servers may be electing leaders, is tried again
 	// after takeOverAgain, for as long as takeOverPatience; then the process ends,
@@ -120,17 +122,37 @@ func (n *Node) handOver() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
 	defer cancel()
-	if err := n.forward.later.flush(ctx); err != nil {
+	if err := insist(ctx, n.forward.later.flush); err != nil {
 		n.log.Error("what was handed on past the log is not in it; its end is told by a later life of this process, or has to be told by hand", zap.Error(err))
 	}
 	for _, p := range n.raw.list() {
 		if !p.Unnoted {
 			continue
 		}
-		if _, err := n.stream.AppendEvents(ctx, bypassed(p.Fingerprint, p.Receiver)); err != nil {
+		err := insist(ctx, func(ctx context.Context) error {
+			_, err := n.stream.AppendEvents(ctx, bypassed(p.Fingerprint, p.Receiver))
+			return err
+		})
+		if err != nil {
 			n.log.Error("a raw page is not in the log", zap.Stringer("fingerprint", p.Fingerprint), zap.Error(err))
 			continue
 		}
 		n.rawNoted(p.Fingerprint, p.Receiver, p.Key)
+	}
+}
+
+// insist tries until it succeeds or ctx ends, once at least, and returns the last
+// error.
+func insist(ctx context.Context, f func(context.Context) error) error {
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(handOverAgain):
+		}
 	}
 }

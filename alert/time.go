@@ -45,6 +45,13 @@ func (t Time) Add(d time.Duration) Time {
 	return s
 }
 
+// Shift moves t by d, as Add does; where it is not set it stays so.
+func (t *Time) Shift(d time.Duration) {
+	if *t != 0 {
+		*t = t.Add(d)
+	}
+}
+
 // Sub returns t-u, clamped to the range of a Duration.
 func (t Time) Sub(u Time) time.Duration {
 	d := t - u

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/dedupe"
 )
 
 // Shift says that the clock by which now was read was set by a span: what was now
@@ -15,37 +16,32 @@ import (
 // muted at its hours. But a silence that has begun, or ended, does not do so again.
 func (c *Core) Shift(out *Output, now alert.Time, by time.Duration) {
 	c.table.Shift(now, by)
-	moved := func(t *alert.Time) {
-		if *t != 0 {
-			*t = t.Add(by)
-		}
-	}
 	for _, g := range c.groups {
 		if g == nil {
 			continue
 		}
-		moved(&g.next)
-		moved(&g.openedAt)
+		g.next.Shift(by)
+		g.openedAt.Shift(by)
 		for k := range g.told {
-			moved(&g.told[k].at)
+			g.told[k].at.Shift(by)
 		}
 	}
 	for i := range c.timers {
-		moved(&c.timers[i].at)
+		c.timers[i].at.Shift(by)
 	}
 	for ref := 1; ref < c.live.Len(); ref++ {
-		moved(&c.live.At(uint32(ref)).onsetAt)
+		c.alert(dedupe.Ref(ref)).onsetAt.Shift(by)
 	}
 	for i := range c.forget {
-		moved(&c.forget[i].at)
+		c.forget[i].at.Shift(by)
 	}
 	for _, s := range c.rushes {
 		for i := range s.times {
-			moved(&s.times[i])
+			s.times[i].Shift(by)
 		}
 	}
 	for i := range c.sources {
-		moved(&c.sources[i].seenAt)
+		c.sources[i].seenAt.Shift(by)
 	}
 	c.silences.shift(now, by)
 	c.now = c.now.Add(by)

@@ -148,9 +148,7 @@ func TestRandomStoriesWithClockSteps(t *testing.T) {
 			later.at = d.at.Add(off)
 			later.alerts = slices.Clone(d.alerts)
 			for k := range later.alerts {
-				if e := &later.alerts[k].EndsAt; *e != 0 {
-					*e = e.Add(off)
-				}
+				later.alerts[k].EndsAt.Shift(off)
 			}
 			apply(t, set, &b, &later, i+1)
 			unset(&a, 0)
@@ -175,22 +173,17 @@ func TestRandomStoriesWithClockSteps(t *testing.T) {
 // unset takes the clock's error out of what was decided, and what it may change:
 // when an alert began is its sender's word, and by that they are listed.
 func unset(o *Output, off time.Duration) {
-	back := func(t *alert.Time) {
-		if *t != 0 {
-			*t = t.Add(-off)
-		}
-	}
 	for i := range o.Rows {
-		back(&o.Rows[i].At)
-		back(&o.Rows[i].Until)
+		o.Rows[i].At.Shift(-off)
+		o.Rows[i].Until.Shift(-off)
 	}
 	for i := range o.Notifications {
 		n := &o.Notifications[i]
-		back(&n.At)
-		back(&n.Opened)
+		n.At.Shift(-off)
+		n.Opened.Shift(-off)
 		for k := range n.Alerts {
 			n.Alerts[k].StartsAt = 0
-			back(&n.Alerts[k].EndsAt)
+			n.Alerts[k].EndsAt.Shift(-off)
 		}
 		slices.SortFunc(n.Alerts, func(a, b Member) int { return cmp.Compare(a.Fingerprint, b.Fingerprint) })
 	}

@@ -127,9 +127,7 @@ func (o *oracle) actions() map[string]func(*rapid.T) {
 			o.now = o.now.Add(by)
 			for _, e := range o.episodes {
 				e.until = e.until.Add(by)
-				if e.judged != 0 {
-					e.judged = e.judged.Add(by)
-				}
+				e.judged.Shift(by)
 			}
 			o.fold(correlate.Row{Action: correlate.ClockSet, Delay: by})
 		},

@@ -58,7 +58,7 @@ var ofTheCore = []mutant{
 	},
 	{
 		name: "timers-keep-the-old-clock", breaks: "a page comes when it is due, whatever the clock is set to",
-		edit: edit{"correlate/shift.go", "moved(&c.timers[i].at)", "moved(&c.timers[i/2].at)"},
+		edit: edit{"correlate/shift.go", "c.timers[i].at.Shift(by)", "c.timers[i/2].at.Shift(by)"},
 		pkg:  "correlate", tests: "TestClockSteps TestRandomStoriesWithClockSteps",
 	},
 	{

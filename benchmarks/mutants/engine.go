@@ -56,7 +56,7 @@ var ofTheLog = []mutant{
 	},
 	{
 		name: "chain-not-looked-at", breaks: "a frame that was exchanged for another is named",
-		edit: edit{"internal/engine/shard.go", `h.Previous != 0 && h.Previous != behind`, `h.Previous != h.Previous`},
+		edit: edit{"internal/frame/frame.go", `h.Previous == sum {`, `h.Previous != sum {`},
 		pkg:  "internal/engine", tests: "TestAnExchangedFrameIsNamed",
 	},
 	{
@@ -66,7 +66,7 @@ var ofTheLog = []mutant{
 	},
 	{
 		name: "books-keep-the-old-clock", breaks: "the books judge by the time that passes",
-		edit: edit{"ledger/clock.go", "moved(&l.until)", "l.saw(l.until.Add(by))"},
+		edit: edit{"ledger/clock.go", "l.until.Shift(by)", "l.saw(l.until.Add(by))"},
 		pkg:  "ledger", tests: "TestClockSteps TestTheBooksAlwaysBalance",
 	},
 	{
@@ -262,7 +262,7 @@ var ofTheEngine = []mutant{
 	},
 	{
 		name: "gap-in-frame-counters-unnamed", breaks: "a frame that is missing is named",
-		edit: edit{"internal/engine/shard.go", `h.Counter != s.counter+1:`, `h.Counter < s.counter:`},
+		edit: edit{"internal/engine/shard.go", `h.Counter != s.counter+1 {`, `h.Counter < s.counter {`},
 		pkg:  "internal/engine", tests: "TestMissingFrameIsNamed",
 	},
 }

@@ -140,11 +140,10 @@ func (s *Shard) shift(at alert.Time, by time.Duration) {
 // follows names what is wrong with the place of a frame in the log; behind is the
 // checksum of the message before, 0 where that is not known.
 func (s *Shard) follows(m *stream.Message, h *frame.Header, behind uint64) {
-	switch {
-	case s.counter != 0 && h.Counter != s.counter+1:
+	if s.counter != 0 && h.Counter != s.counter+1 {
 		s.fault(m.Seq, fmt.Errorf("it is frame %d after frame %d", h.Counter, s.counter))
-	case behind != 0 && h.Previous != 0 && h.Previous != behind:
-		s.fault(m.Seq, fmt.Errorf("it was written behind a frame with the checksum %016x, and stands behind one with %016x", h.Previous, behind))
+	} else if err := h.Behind(behind); err != nil {
+		s.fault(m.Seq, err)
 	}
 	s.counter = h.Counter
 }

@@ -87,6 +87,15 @@ type Header struct {
 	Step time.Duration
 }
 
+// Behind says what is wrong where the frame before has a checksum, 0 for one that
+// is not known, and this one was written behind another.
+func (h *Header) Behind(sum uint64) error {
+	if sum == 0 || h.Previous == 0 || h.Previous == sum {
+		return nil
+	}
+	return fmt.Errorf("it was written behind a frame with the checksum %016x, and stands behind one with %016x", h.Previous, sum)
+}
+
 // Packer makes frames and reuses its memory from one to the next. The zero value
 // is ready.
 type Packer struct{ raw []byte }

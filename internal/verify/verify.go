@@ -292,8 +292,8 @@ func decodeFrame(d *frame.Decoder) func(*stream.Piece) (uint64, string, error) {
 		if err != nil {
 			return 0, "", err
 		}
-		if p.Seq == seq+1 && h.Previous != 0 && h.Previous != sum {
-			order = fmt.Sprintf("it was written behind one with the checksum %016x, and the one before it has %016x", h.Previous, sum)
+		if err := h.Behind(sum); p.Seq == seq+1 && err != nil {
+			order = err.Error()
 		}
 		seq, sum = p.Seq, frame.Checksum(p.Data)
 		return h.Counter, order, nil

@@ -189,7 +189,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	c := s.config.Load()
 	st := Status{Version: s.opts.Version, Ready: s.isReady(), ConfigHash: c.Hash, Config: c.Redacted(), Reload: s.reloaded.Load(), Ladder: s.ladder()}
 	if _, shed := s.shed(); !st.Ready || shed { // whatever holds the shard up, this is answered
-		st.LogSeq = s.engine.Load().Stats().Applied.Load()
+		if e := s.engine.Load(); e != nil {
+			st.LogSeq = e.Stats().Applied.Load()
+		}
 		s.lag(r, &st)
 		writeJSON(w, st)
 		return

@@ -90,10 +90,11 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(b.info, 1, b.version)
-	if !b.server.attached.Load() {
+	e := b.server.engine.Load()
+	if e == nil {
 		return // of a shard that another process owns there is nothing to say
 	}
-	st := b.server.engine.Load().Stats()
+	st := e.Stats()
 	counter(b.faults, st.Faults.Load())
 	counter(b.recalled, st.Recalled.Load())
 	counter(b.ticks, st.Ticks.Load())
@@ -112,7 +113,7 @@ func (b *books) Collect(to chan<- prometheus.Metric) {
 	if !b.server.isReady() {
 		return
 	}
-	if b.server.engine.Load().Query(ctx, func(sh *engine.Shard) {
+	if e.Query(ctx, func(sh *engine.Shard) {
 		t, live, open, seq = sh.Ledger.Totals(), sh.Core.Live(), sh.Core.Groups(), sh.Seq()
 	}) != nil {
 		return

@@ -58,13 +58,11 @@ const queryTimeout = 10 * time.Second
 // Server is an http.Handler. Its routes follow the configuration.
 type Server struct {
 	opts   Options
-	engine atomic.Pointer[engine.Engine]
+	engine atomic.Pointer[engine.Engine] // nil before Attach
 	own    []ingest.Route
-
-	attached atomic.Bool
-	mux      atomic.Pointer[http.ServeMux]
-	routes   atomic.Pointer[[]ingest.Route]
-	config   atomic.Pointer[config.Config]
+	mux    atomic.Pointer[http.ServeMux]
+	routes atomic.Pointer[[]ingest.Route]
+	config atomic.Pointer[config.Config]
 
 	reloadOK   prometheus.Gauge
 	reloadTime prometheus.Gauge
@@ -75,7 +73,6 @@ type Server struct {
 // New returns a server. Configure gives it its doors.
 func New(o Options) *Server {
 	s := &Server{opts: o}
-	s.engine.Store(new(engine.Engine)) // one that never is ready
 	s.registerMetrics()
 	s.own = []ingest.Route{
 		{Method: http.MethodGet, Pattern: "/-/healthy", Scope: access.ScopeOpen, Handler: http.HandlerFunc(s.healthy)},
@@ -107,10 +104,7 @@ func (s *Server) Configure(c *config.Config, doors []ingest.Route) {
 }
 
 // Attach has the server ask an engine. Before, it answers as one that replays.
-func (s *Server) Attach(e *engine.Engine) {
-	s.engine.Store(e)
-	s.attached.Store(true)
-}
+func (s *Server) Attach(e *engine.Engine) { s.engine.Store(e) }
 
 // Routes is the table of routes in force.
 func (s *Server) Routes() []ingest.Route { return *s.routes.Load() }
@@ -138,8 +132,12 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 // isReady reports whether the shard is where the log was when this life began.
 func (s *Server) isReady() bool {
+	e := s.engine.Load()
+	if e == nil {
+		return false
+	}
 	select {
-	case <-s.engine.Load().Ready():
+	case <-e.Ready():
 		return true
 	default:
 		return false

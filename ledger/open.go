@@ -7,9 +7,8 @@ import (
 
 // openEpisodes holds an episode for each fingerprint.
 type openEpisodes struct {
-	index index // of positions in list, counted from 1
-	list  paged.List[openEpisode]
-	n     int // of list in use
+	index index                   // of positions in list, counted from 1
+	list  paged.List[openEpisode] // the first len() are in use
 }
 
 type openEpisode struct {
@@ -17,13 +16,13 @@ type openEpisode struct {
 	e  episode
 }
 
-func (o *openEpisodes) len() int { return o.n }
+func (o *openEpisodes) len() int { return o.index.n }
 
 func (o *openEpisodes) at(i int) *openEpisode { return o.list.At(uint32(i)) }
 
 // all is a copy of the list.
 func (o *openEpisodes) all() []openEpisode {
-	out := make([]openEpisode, o.n)
+	out := make([]openEpisode, o.len())
 	for i := range out {
 		out[i] = *o.at(i)
 	}
@@ -53,10 +52,10 @@ func (o *openEpisodes) put(fp alert.Fingerprint, e episode) {
 
 // add is put where there is none yet.
 func (o *openEpisodes) add(fp alert.Fingerprint, e episode) {
-	o.list.Grow(o.n + 1)
-	*o.at(o.n) = openEpisode{fp, e}
-	o.n++
-	o.index.set(tagOf(uint64(fp)), uint32(o.n), func(uint32) bool { return false })
+	n := o.len()
+	o.list.Grow(n + 1)
+	*o.at(n) = openEpisode{fp, e}
+	o.index.set(tagOf(uint64(fp)), uint32(n+1), func(uint32) bool { return false })
 }
 
 // remove puts the last of the list in the place of the one that goes.
@@ -65,11 +64,11 @@ func (o *openEpisodes) remove(fp alert.Fingerprint) {
 	if n == 0 {
 		return
 	}
+	last := uint32(o.len())
 	o.index.remove(tagOf(uint64(fp)), n)
-	if last := uint32(o.n); n != last {
-		moved := *o.at(o.n - 1)
+	if n != last {
+		moved := *o.at(int(last - 1))
 		o.index.set(tagOf(uint64(moved.fp)), n, func(m uint32) bool { return m == last })
 		*o.at(int(n - 1)) = moved
 	}
-	o.n--
 }

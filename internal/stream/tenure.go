@@ -218,25 +218,37 @@ func (t *tenure) sleep(ctx context.Context, d time.Duration) error {
 
 // last reads the message at the end; seq is 0 when there is none.
 func (t *tenure) last(ctx context.Context) (h holding, seq uint64, err error) {
-	asked := time.Now()
-	defer func() { t.note(asked, err) }()
-	ctx, cancel := context.WithTimeout(ctx, tenureTimeout)
-	defer cancel()
-	l, err := t.s.linked()
-	if err != nil {
-		return h, 0, err
-	}
-	msg, err := l.tn.GetLastMsgForSubject(ctx, tenureSubject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return h, 0, nil
-	}
+	var msg *jetstream.RawStreamMsg
+	_, err = t.ask(ctx, func(ctx context.Context, l *link) (err error) {
+		msg, err = l.tn.GetLastMsgForSubject(ctx, tenureSubject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		return err
+	})
 	if err != nil {
 		return h, 0, fmt.Errorf("tenure: last message: %w", err)
+	}
+	if msg == nil {
+		return h, 0, nil
 	}
 	if err := json.Unmarshal(msg.Data, &h); err != nil {
 		t.s.log.Error("the message of the process that owns the shard cannot be read", zap.Error(err)) // it lapses as any other
 	}
 	return h, msg.Sequence, nil
+}
+
+// ask makes one try at the servers, and returns when it began.
+func (t *tenure) ask(ctx context.Context, f func(context.Context, *link) error) (asked time.Time, err error) {
+	asked = time.Now()
+	defer func() { t.note(asked, err) }()
+	ctx, cancel := context.WithTimeout(ctx, tenureTimeout)
+	defer cancel()
+	l, err := t.s.linked()
+	if err != nil {
+		return asked, err
+	}
+	return asked, f(ctx, l)
 }
 
 // note counts a try that ended with err. One that took longer than it could says
@@ -252,21 +264,17 @@ func (t *tenure) note(asked time.Time, err error) {
 }
 
 // write stores our message behind the one with sequence after.
-func (t *tenure) write(ctx context.Context, after uint64, released bool) (err error) {
-	asked := time.Now()
-	defer func() { t.note(asked, err) }()
-	ctx, cancel := context.WithTimeout(ctx, tenureTimeout)
-	defer cancel()
-	l, err := t.s.linked()
-	if err != nil {
-		return err
-	}
+func (t *tenure) write(ctx context.Context, after uint64, released bool) error {
 	b, err := json.Marshal(holding{t.holder, released})
 	if err != nil {
 		return err
 	}
-	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: tenureSubject, Data: b},
-		jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithRetryAttempts(0))
+	var ack *jetstream.PubAck
+	asked, err := t.ask(ctx, func(ctx context.Context, l *link) (err error) {
+		ack, err = l.js.PublishMsg(ctx, &nats.Msg{Subject: tenureSubject, Data: b},
+			jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithRetryAttempts(0))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("tenure: write after %d: %w", after, err)
 	}

@@ -9,16 +9,9 @@ import (
 // causes are the firing alerts that may cause an inhibition, by the hash of the
 // values that source and target must share.
 type causes struct {
-	lone []cause                 // the only one of its hash, as most are: open addressing, linear probing, a power of two long
+	lone dedupe.Slots            // Refs, each the only one of its hash, as most are; the rest of the hash is with the alert
 	n    int                     // of lone in use
 	many map[uint64][]dedupe.Ref // in order of Ref
-}
-
-// cause has the upper half of its hash with it. The rest is with the alert, and
-// is looked at only where it is almost certainly the right one.
-type cause struct {
-	tag uint32
-	ref dedupe.Ref
 }
 
 func causeTag(hash uint64) uint32 { return uint32(hash >> 32) }
@@ -27,7 +20,7 @@ func causeTag(hash uint64) uint32 { return uint32(hash >> 32) }
 func (c *Core) causesOf(rule uint32, hash uint64) []dedupe.Ref {
 	k := &c.policy.rules[rule].causes
 	if i, ok := c.findLone(k, rule, hash); ok {
-		c.oneCause[0] = k.lone[i].ref
+		c.oneCause[0] = dedupe.Ref(k.lone[i].Number)
 		return c.oneCause[:]
 	}
 	return k.many[hash]
@@ -38,18 +31,18 @@ func (c *Core) causesOf(rule uint32, hash uint64) []dedupe.Ref {
 func (c *Core) addCause(rule uint32, hash uint64, ref dedupe.Ref) {
 	k := &c.policy.rules[rule].causes
 	if 4*(k.n+1) > 3*len(k.lone) {
-		k.grow()
+		k.lone = k.lone.Grown(16)
 	}
 	at, found := c.findLone(k, rule, hash)
 	if found {
-		other := k.lone[at].ref
+		other := dedupe.Ref(k.lone[at].Number)
 		k.remove(at)
 		k.many[hash] = []dedupe.Ref{min(other, ref), max(other, ref)}
 		return
 	}
 	s := k.many[hash]
 	if s == nil {
-		k.lone[at] = cause{causeTag(hash), ref}
+		k.lone[at] = dedupe.Slot{Tag: causeTag(hash), Number: uint32(ref)}
 		k.n++
 		return
 	}
@@ -59,7 +52,7 @@ func (c *Core) addCause(rule uint32, hash uint64, ref dedupe.Ref) {
 
 func (c *Core) removeCause(rule uint32, hash uint64, ref dedupe.Ref) {
 	k := &c.policy.rules[rule].causes
-	if at, ok := c.findLone(k, rule, hash); ok && k.lone[at].ref == ref {
+	if at, ok := c.findLone(k, rule, hash); ok && k.lone[at].Number == uint32(ref) {
 		k.remove(at)
 		return
 	}
@@ -81,8 +74,8 @@ func (c *Core) findLone(k *causes, rule uint32, hash uint64) (at uint32, ok bool
 		return 0, false
 	}
 	mask, tag := uint32(len(k.lone)-1), causeTag(hash)
-	for at = tag & mask; k.lone[at].ref != 0; at = (at + 1) & mask {
-		if k.lone[at].tag == tag && c.hasLink(k.lone[at].ref, rule, hash) {
+	for at = tag & mask; k.lone[at].Number != 0; at = (at + 1) & mask {
+		if k.lone[at].Tag == tag && c.hasLink(dedupe.Ref(k.lone[at].Number), rule, hash) {
 			return at, true
 		}
 	}
@@ -98,32 +91,8 @@ func (c *Core) hasLink(ref dedupe.Ref, rule uint32, hash uint64) bool {
 	return false
 }
 
-func (k *causes) grow() {
-	old := k.lone
-	k.lone = make([]cause, max(2*len(old), 16))
-	mask := uint32(len(k.lone) - 1)
-	for _, s := range old {
-		if s.ref == 0 {
-			continue
-		}
-		at := s.tag & mask
-		for k.lone[at].ref != 0 {
-			at = (at + 1) & mask
-		}
-		k.lone[at] = s
-	}
-}
-
-// remove empties a place and closes the gap that this leaves in its run.
+// remove empties a place.
 func (k *causes) remove(at uint32) {
 	k.n--
-	mask := uint32(len(k.lone) - 1)
-	for j := (at + 1) & mask; k.lone[j].ref != 0; j = (j + 1) & mask {
-		home := k.lone[j].tag & mask
-		if (j-home)&mask >= (j-at)&mask { // it may move back without passing its home
-			k.lone[at] = k.lone[j]
-			at = j
-		}
-	}
-	k.lone[at] = cause{}
+	k.lone.Vacate(at)
 }

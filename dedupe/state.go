@@ -113,7 +113,7 @@ func LoadState(r *wire.Reader) *Table {
 	}
 	t.entries.Grow(size)
 	for len(t.slots) < 2*(n+1) {
-		t.slots = make([]slot, 2*len(t.slots))
+		t.slots = make(Slots, 2*len(t.slots))
 	}
 	base := alert.Time(0)
 	for range n {
@@ -158,7 +158,7 @@ func (t *Table) loadEntry(r *wire.Reader, ref Ref, base alert.Time, version byte
 		return
 	}
 	t.n++
-	t.place(slot{ref, tag(e.fingerprint)})
+	t.place(ref, e.fingerprint)
 }
 
 func (t *Table) loadText(r *wire.Reader, o owner, version byte) place {

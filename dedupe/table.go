@@ -54,7 +54,7 @@ func (f *flags) set(which flags, on bool) {
 
 // A Table knows each live alert by its labels.
 type Table struct {
-	slots   []slot            // open addressing, linear probing, a power of two long
+	slots   Slots             // Refs by fingerprint
 	entries paged.List[entry] // by Ref; 0 is nobody's
 	free    []Ref
 	n       int
@@ -68,17 +68,9 @@ type Table struct {
 	touched      uint32                       // keeps Touch and TouchAlerts from being left out
 }
 
-// slot holds a reference and the upper half of its fingerprint, which says where
-// it would stand: a probe reads the entry only when it is almost certainly the
-// right one, and growing reads none.
-type slot struct {
-	ref Ref
-	tag uint32
-}
-
 // NewTable returns an empty table.
 func NewTable() *Table {
-	t := &Table{slots: make([]slot, 1024)}
+	t := &Table{slots: make(Slots, 1024)}
 	t.entries.Add()
 	return t
 }
@@ -123,7 +115,7 @@ func (t *Table) Observe(now alert.Time, a *alert.Alert, validity time.Duration) 
 func (t *Table) TouchAlerts(alerts []alert.Alert) {
 	mask, sum := uint32(len(t.slots)-1), uint32(0)
 	for i := range alerts {
-		sum += t.slots[tag(alerts[i].Fingerprint)&mask].tag
+		sum += t.slots[tag(alerts[i].Fingerprint)&mask].Tag
 	}
 	t.touched = sum
 }
@@ -261,8 +253,8 @@ func (t *Table) Annotations(dst alert.Labels, r Ref) (alert.Labels, string) {
 // label sets collide.
 func (t *Table) Lookup(dst []Ref, f alert.Fingerprint) []Ref {
 	mask, want := uint32(len(t.slots)-1), tag(f)
-	for i := want & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
-		if r := t.slots[i].ref; t.slots[i].tag == want && t.at(r).fingerprint == f {
+	for i := want & mask; t.slots[i].Number != 0; i = (i + 1) & mask {
+		if r := Ref(t.slots[i].Number); t.slots[i].Tag == want && t.at(r).fingerprint == f {
 			dst = append(dst, r)
 		}
 	}
@@ -324,11 +316,11 @@ func (t *Table) vacate(r Ref) {
 
 func (t *Table) find(a *alert.Alert) Ref {
 	mask, want := uint32(len(t.slots)-1), tag(a.Fingerprint)
-	for i := want & mask; t.slots[i].ref != 0; i = (i + 1) & mask {
-		if t.slots[i].tag != want {
+	for i := want & mask; t.slots[i].Number != 0; i = (i + 1) & mask {
+		if t.slots[i].Tag != want {
 			continue
 		}
-		r := t.slots[i].ref
+		r := Ref(t.slots[i].Number)
 		if e := t.at(r); e.fingerprint == a.Fingerprint && t.texts.equal(t.store.get(e.text), a.Labels) {
 			return r
 		}
@@ -338,7 +330,7 @@ func (t *Table) find(a *alert.Alert) Ref {
 
 func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Time, isTimeout bool) Ref {
 	if 2*(t.n+1) > len(t.slots) {
-		t.grow()
+		t.slots = t.slots.Grown(0)
 	}
 	r := t.occupy(a)
 	e := t.at(r)
@@ -346,7 +338,7 @@ func (t *Table) insert(now alert.Time, a *alert.Alert, startsAt, endsAt alert.Ti
 	e.flags = live
 	e.flags.set(timeout, isTimeout)
 	t.n++
-	t.place(slot{r, tag(a.Fingerprint)})
+	t.place(r, a.Fingerprint)
 	return r
 }
 
@@ -384,42 +376,21 @@ func (t *Table) tidy() {
 	t.store.release(c)
 }
 
-func (t *Table) place(s slot) {
-	mask := uint32(len(t.slots) - 1)
-	i := s.tag & mask
-	for t.slots[i].ref != 0 {
-		i = (i + 1) & mask
-	}
-	t.slots[i] = s
+func (t *Table) place(r Ref, f alert.Fingerprint) {
+	t.slots.Place(Slot{Tag: tag(f), Number: uint32(r)})
 }
 
-func (t *Table) grow() {
-	old := t.slots
-	t.slots = make([]slot, 2*len(old))
-	for _, s := range old {
-		if s.ref != 0 {
-			t.place(s)
-		}
-	}
-}
-
-// remove empties r's slot and closes the gap that this leaves in its run.
+// remove empties r's slot.
 func (t *Table) remove(r Ref) {
 	mask := uint32(len(t.slots) - 1)
 	i := tag(t.at(r).fingerprint) & mask
-	for t.slots[i].ref != r {
+	for t.slots[i].Number != uint32(r) {
 		i = (i + 1) & mask
 	}
-	for j := (i + 1) & mask; t.slots[j].ref != 0; j = (j + 1) & mask {
-		home := t.slots[j].tag & mask
-		if (j-home)&mask >= (j-i)&mask { // it may move back to i without passing its home
-			t.slots[i] = t.slots[j]
-			i = j
-		}
-	}
-	t.slots[i] = slot{}
+	t.slots.Vacate(i)
 }
 
+// tag is the upper half of a fingerprint.
 func tag(f alert.Fingerprint) uint32 { return uint32(f >> 32) }
 
 // annotationHash is that of the annotations and generator URL of a, and stays in

@@ -71,8 +71,8 @@ func bySlot(x index) index {
 	if x.n == 0 {
 		return index{}
 	}
-	x.slots = slices.DeleteFunc(slices.Clone(x.slots), func(k indexSlot) bool { return k.number == 0 })
-	slices.SortFunc(x.slots, func(a, b indexSlot) int { return cmp.Compare(a.number, b.number) })
+	x.slots = slices.DeleteFunc(slices.Clone(x.slots), func(k dedupe.Slot) bool { return k.Number == 0 })
+	slices.SortFunc(x.slots, func(a, b dedupe.Slot) int { return cmp.Compare(a.Number, b.Number) })
 	return x
 }
 

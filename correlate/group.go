@@ -87,9 +87,6 @@ func (c *Core) join(out *Output, now alert.Time, r *route, ref dedupe.Ref, ls al
 	}
 }
 
-// firstMembers is the room that a group begins with.
-const firstMembers = 4
-
 // waitedFor reports whether the alert that takes its seats was here within the last
 // group_wait and has waited for one in vain: the moment of its group came when it
 // had just ended. What flaps in step with that would never be told of; it does not
@@ -97,6 +94,9 @@ const firstMembers = 4
 func (c *Core) waitedFor(r *route, now alert.Time) bool {
 	return c.waited != 0 && now.Sub(c.waited) <= r.GroupWait
 }
+
+// firstMembers is the room that a group begins with.
+const firstMembers = 4
 
 // sit gives an alert the next seat of a group.
 func (c *Core) sit(g *group, ref dedupe.Ref) {

@@ -16,23 +16,27 @@ import (
 	"github.com/winnowhq/winnow/internal/stream"
 )
 
-// closeIdle closes the server's Stream when what is under way is through: see
-// stopIdle in internal/node.
-func closeIdle(host *stream.Stream) {
-	time.Sleep(time.Second)
-	host.Close()
+// besideHost runs f in a bubble with the server of others, which is closed when
+// what is under way is through: see stopIdle in internal/node.
+func besideHost(t *testing.T, f func(t *testing.T, host *stream.Stream)) {
+	synctest.Test(t, func(t *testing.T) {
+		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			time.Sleep(time.Second)
+			host.Close()
+		}()
+		f(t, host)
+	})
 }
 
 // TestLifeBeginsWithAClaim holds that of two processes on one log the older can
 // commit nothing from when the newer begins, though that has decided nothing yet;
 // and that what it had committed until then is not decided again.
 func TestLifeBeginsWithAClaim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer closeIdle(host)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
 		a.post(alert.Firing, "a")
 		time.Sleep(time.Minute)
@@ -129,12 +133,7 @@ func TestClaimsOfTwoAreToldApart(t *testing.T) {
 // TestClaimWaitsForTheOlderLife: the older commits in the middle of a claim; the
 // newer reads the outbox again.
 func TestClaimWaitsForTheOlderLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer closeIdle(host)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		s, err := stream.Open(t.Context(), stream.Options{Beside: host})
 		if err != nil {
 			t.Fatal(err)
@@ -177,12 +176,7 @@ func TestClaimWaitsForTheOlderLife(t *testing.T) {
 // owner has committed, and of no more: what that applied and did not commit is
 // decided by the one that takes over.
 func TestStandbyKeepsUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer closeIdle(host)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a := beginOn(t, stream.Options{Beside: host}, testPolicy(), "p1", "")
 		for i := range 2 * snapshotMessages {
 			a.post(alert.Firing, fmt.Sprint("early", i%7))

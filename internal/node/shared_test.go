@@ -56,20 +56,18 @@ func (c *cut) heal(t *testing.T) {
 	}
 }
 
-// newHost is the server of others.
-func newHost(t *testing.T) *stream.Stream {
-	t.Helper()
-	host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return host
-}
-
-// closeIdle closes the server of others as stopIdle stops a node.
-func closeIdle(host *stream.Stream) {
-	time.Sleep(time.Second)
-	host.Close()
+// besideHost runs f in a bubble with the server of others, which is closed as
+// stopIdle stops a node.
+func besideHost(t *testing.T, f func(t *testing.T, host *stream.Stream)) {
+	synctest.Test(t, func(t *testing.T) {
+		host, err := stream.Open(t.Context(), stream.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, host)
+		time.Sleep(time.Second)
+		host.Close()
+	})
 }
 
 // newSiteBeside is one process of several on a log, when it owns the shard.
@@ -103,8 +101,7 @@ func (s *site) wantFenced() {
 // TestOvertakenProcessSendsNothing: pages wait in its queues when it is cut off
 // from the log, another takes over and pages, and its own provider is well again.
 func TestOvertakenProcessSendsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, line := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		a.pager.Always(sinktest.Response{Status: http.StatusServiceUnavailable})
 		a.post(sample{name: "A", pod: "1", severity: "critical"}, sample{name: "B", pod: "1", severity: "critical"})
@@ -128,7 +125,6 @@ func TestOvertakenProcessSendsNothing(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		closeIdle(host)
 	})
 }
 
@@ -136,8 +132,7 @@ func TestOvertakenProcessSendsNothing(t *testing.T) {
 // paged by it, whether the log has it or not, and by the other side as well where
 // that has it; when the two meet again it is one incident, which is closed.
 func TestBothSidesOfAPartitionPage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, line := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		a.post(sample{name: "InTheLog", pod: "1", severity: "critical"})
 		line.off() // before group_wait is over
@@ -173,14 +168,12 @@ func TestBothSidesOfAPartitionPage(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		closeIdle(host)
 	})
 }
 
 // TestOvertakenProcessEnds also where it has nothing to commit.
 func TestOvertakenProcessEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, line := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		line.off()
 		other, err := stream.Open(t.Context(), stream.Options{Beside: host})
@@ -199,7 +192,6 @@ func TestOvertakenProcessEnds(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		other.Close()
-		closeIdle(host)
 	})
 }
 
@@ -207,8 +199,7 @@ func TestOvertakenProcessEnds(t *testing.T) {
 // not take, and that somebody has seen the page of, is stopped before it has put
 // that into the log. Whoever comes after it knows of the alert.
 func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, line := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		time.Sleep(10*time.Second + 300*time.Millisecond)
 		past := alert.Alert{Status: alert.Firing, Labels: alert.Labels{{Name: "alertname", Value: "PastTheLog"}, {Name: "severity", Value: "critical"}}}
@@ -223,7 +214,6 @@ func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		closeIdle(host)
 	})
 }
 
@@ -231,8 +221,7 @@ func TestWhatWentPastTheLogIsHandedOver(t *testing.T) {
 // owner pages for; that it pages itself, and only then, for a critical that it
 // cannot put into the log; and that it takes over where the owner has stopped.
 func TestStandbyAcceptsAlerts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		b, line := newStandby(t, host, sinktest.NewPagerDuty())
 		c, _ := newStandby(t, host, b.pager)
@@ -293,20 +282,17 @@ func TestStandbyAcceptsAlerts(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		b.stop()
-		closeIdle(host)
 	})
 }
 
 // TestStandbyStops also while it waits.
 func TestStandbyStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		host := newHost(t)
+	besideHost(t, func(t *testing.T, host *stream.Stream) {
 		a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
 		b, _ := newStandby(t, host, a.pager)
 		time.Sleep(time.Minute + 300*time.Millisecond)
 		b.stop()
 		a.stop()
-		closeIdle(host)
 	})
 }
 
@@ -314,8 +300,7 @@ func TestStandbyStops(t *testing.T) {
 // and it goes on; or it is not, and another process may do without waiting.
 func TestTakeoverIsTriedAgain(t *testing.T) {
 	for _, mended := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			host := newHost(t)
+		besideHost(t, func(t *testing.T, host *stream.Stream) {
 			a, _ := newSiteBeside(t, host, sinktest.NewPagerDuty())
 			b, _ := newStandby(t, host, a.pager)
 			time.Sleep(300 * time.Millisecond)
@@ -332,7 +317,6 @@ func TestTakeoverIsTriedAgain(t *testing.T) {
 				<-b.node.Ready()
 				time.Sleep(300 * time.Millisecond)
 				b.stop()
-				closeIdle(host)
 				return
 			}
 			<-b.node.Done()
@@ -347,7 +331,6 @@ func TestTakeoverIsTriedAgain(t *testing.T) {
 			}
 			time.Sleep(300 * time.Millisecond)
 			c.stop()
-			closeIdle(host)
 		})
 	}
 }

@@ -64,13 +64,7 @@ func store(t *testing.T) (dir string) {
 	}
 	after := uint64(0)
 	for i := range uint64(commitRecords) {
-		rec, err := frame.AppendCommit(nil, i+1, &frame.Commit{Epoch: 1, Input: i + 1})
-		if err == nil {
-			after, err = s.Commit(t.Context(), rec, after)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		after = commit(t, s, i+1, &frame.Commit{Epoch: 1, Input: i + 1}, after)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -84,6 +78,19 @@ func store(t *testing.T) (dir string) {
 	}
 	write(t, filepath.Join(snapshotsIn(dir), fmt.Sprintf("%020d.snapshot", frames)), b)
 	return dir
+}
+
+// commit appends a record to the outbox behind the message after.
+func commit(t *testing.T, s *stream.Stream, counter uint64, c *frame.Commit, after uint64) (seq uint64) {
+	t.Helper()
+	rec, err := frame.AppendCommit(nil, counter, c)
+	if err == nil {
+		seq, err = s.Commit(t.Context(), rec, after)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
 }
 
 func write(t *testing.T, name string, b []byte) {
@@ -236,13 +243,7 @@ func TestOrderOfTheOutbox(t *testing.T) {
 			if commits[i].Partial == 7 {
 				counter, commits[i].Partial = 7, 0
 			}
-			rec, err := frame.AppendCommit(nil, counter, &commits[i])
-			if err == nil {
-				after, err = s.Commit(t.Context(), rec, after)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			after = commit(t, s, counter, &commits[i], after)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package shape
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -104,13 +103,4 @@ func notified(pods map[string]bool, pages []page) error {
 		}
 	}
 	return nil
-}
-
-// alertsIn counts the alerts of pages without decoding them.
-func alertsIn(pages []page) int {
-	n := 0
-	for i := range pages {
-		n += bytes.Count(pages[i].body, []byte(`"fingerprint":`))
-	}
-	return n
 }

@@ -139,9 +139,10 @@ func (fl *Flush) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if n := len(p.all()); n > 0 {
 		return nil, errors.New("shape: pages went out before all alerts were in: the machine is too slow for this measurement")
 	}
-	if err := p.wait(ctx, pageTimeout, func(ps []page) bool { return alertsIn(ps) >= fl.Alerts }); err != nil {
+	_, inhibited, err := r.told(ctx, p, fl.Alerts)
+	if err != nil {
 		return nil, err
 	}
 	after, err := r.server.CPU()
-	return Figures{CPUPerAlert: micros(after-before) / float64(fl.Alerts), Pages: float64(len(p.all()))}, err
+	return Figures{CPUPerAlert: micros(after-before) / float64(fl.Alerts), Pages: float64(len(p.all())), Inhibited: float64(inhibited)}, err
 }

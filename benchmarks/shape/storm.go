@@ -32,6 +32,22 @@ const (
 
 const pageTimeout = 3 * time.Minute
 
+// told waits until each of the first n alerts is named in a page or hidden by an
+// inhibition rule, and returns how many are the one and the other.
+func (r *run) told(ctx context.Context, p *pager, n int) (paged, inhibited int, err error) {
+	// A group tells again of all that is in it once more have joined.
+	pods, seen := map[string]bool{}, 0
+	var broken error
+	err = p.wait(ctx, pageTimeout, func(ps []page) bool {
+		var err error
+		inhibited, err = r.server.Inhibited(ctx)
+		broken = errors.Join(broken, err, notified(pods, ps[seen:]))
+		seen = len(ps)
+		return broken != nil || len(pods)+inhibited >= n
+	})
+	return len(pods), inhibited, errors.Join(err, broken)
+}
+
 // Measure runs the storm once.
 func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures, err error) {
 	p, err := newPager()
@@ -51,18 +67,8 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if err != nil {
 		return nil, err
 	}
-	// A group tells again of all that is in it once more have joined.
-	pods, seen := map[string]bool{}, 0
-	var broken error
-	inhibited := 0
-	err = p.wait(ctx, pageTimeout, func(ps []page) bool {
-		var err error
-		inhibited, err = r.server.Inhibited(ctx)
-		broken = errors.Join(broken, err, notified(pods, ps[seen:]))
-		seen = len(ps)
-		return broken != nil || len(pods)+inhibited >= st.Distinct
-	})
-	if err := errors.Join(err, broken); err != nil {
+	paged, inhibited, err := r.told(ctx, p, st.Distinct)
+	if err != nil {
 		return nil, err
 	}
 	pages := p.all()
@@ -70,7 +76,7 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	f[LastPage] = pages[len(pages)-1].at.Sub(began).Seconds()
 	f[Pages] = float64(len(pages))
 	f[Inhibited] = float64(inhibited)
-	f[Lost] = float64(st.Distinct - len(pods) - inhibited)
+	f[Lost] = float64(st.Distinct - paged - inhibited)
 	_, peak, err := r.server.Memory()
 	if err != nil {
 		return nil, err

@@ -91,6 +91,9 @@ func (f *serveFlags) serve(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := hugePages(); err != nil {
+		log.Warn("the heap has no huge pages, and first sights and starts take more CPU", zap.Error(err))
+	}
 	if os.Getenv("GOGC") == "" {
 		go pace(ctx)
 	}

@@ -25,30 +25,56 @@ inhibit_rules:
 // a time.
 const senders = 4
 
-// NewLog returns the messages of a log with the first n alerts of the Universe,
-// each seen once and explained by a number.
-func NewLog(n int) []stream.Message {
+// A Log writes messages as a stream has them, four requests in each, of alerts
+// that are explained by numbers once and named by them afterwards.
+type Log struct {
+	packer   frame.Packer
+	segments [senders]frame.Segment
+	seq      uint64
+	previous uint64 // checksum of the message before
+}
+
+// dictionary is the one that numbers are of.
+const dictionary = 1
+
+// New returns messages with the first n alerts of the Universe, each seen once.
+func (l *Log) New(n int) []stream.Message {
+	return l.write(n, func(from, to int) *frame.Event {
+		return &frame.Event{Alerts: Universe.Alerts(nil, from, to), First: uint32(from), Runs: []uint32{0, uint32(to - from)}}
+	})
+}
+
+// Again returns messages with the same alerts, each sent once more.
+func (l *Log) Again(n int) []stream.Message {
+	ends := alert.TimeOf(load.Started.Add(48 * time.Hour))
+	return l.write(n, func(from, to int) *frame.Event {
+		e := &frame.Event{Runs: []uint32{uint32(to - from)}}
+		for i := from; i < to; i++ {
+			e.Repeats = append(e.Repeats, alert.Repeat{Number: uint32(i), EndsAt: ends})
+		}
+		return e
+	})
+}
+
+// write makes messages of requests, which event says what stands in.
+func (l *Log) write(n int, event func(from, to int) *frame.Event) []stream.Message {
 	var log []stream.Message
-	var packer frame.Packer
-	var segments [senders]frame.Segment
-	var previous uint64
 	for next := 0; next < n; {
 		var parts [][]byte
-		for i := range segments {
-			alerts := Universe.Alerts(nil, next, min(next+together, n))
-			segments[i].Reset()
-			segments[i].AddDeliveries(&frame.Event{
-				Kind: frame.Deliveries, Source: "prometheus", Validity: 24 * time.Hour, Alerts: alerts,
-				Dictionary: 1, First: uint32(next), Runs: []uint32{0, uint32(len(alerts))},
-			})
-			parts = append(parts, segments[i].Append(nil))
-			next += len(alerts)
+		for i := range l.segments {
+			to := min(next+together, n)
+			e := event(next, to)
+			e.Kind, e.Source, e.Validity, e.Dictionary = frame.Deliveries, "prometheus", 24*time.Hour, dictionary
+			l.segments[i].Reset()
+			l.segments[i].AddDeliveries(e)
+			parts = append(parts, l.segments[i].Append(nil))
+			next = to
 		}
-		seq := uint64(len(log) + 1)
-		at := alert.TimeOf(load.Started.Add(time.Duration(seq) * time.Millisecond))
-		data := packer.Append(nil, frame.Header{Counter: seq, At: at, Previous: previous}, parts...)
-		previous = frame.Checksum(data)
-		log = append(log, stream.Message{Seq: seq, At: at, Data: data})
+		l.seq++
+		at := alert.TimeOf(load.Started.Add(time.Duration(l.seq) * time.Millisecond))
+		data := l.packer.Append(nil, frame.Header{Counter: l.seq, At: at, Previous: l.previous}, parts...)
+		l.previous = frame.Checksum(data)
+		log = append(log, stream.Message{Seq: l.seq, At: at, Data: data})
 	}
 	return log
 }

@@ -87,7 +87,7 @@ func states() []Shape {
 		{"state/live=100000", state(100_000), state(100_000), state(100_000)},
 		{"state/live=1000000", nil, state(1_000_000), nil},
 		{"crowd/live=10000000", nil, &Crowd{Live: 10_000_000, Limit: "8GiB"}, nil},
-		{"replay/repeats", &Replay{Known: known, Repeat: 30 * known}, &Replay{Known: known, Repeat: 200 * known}, nil},
+		{"replay/repeats", &Replay{Known: known, Repeat: 100 * known}, &Replay{Known: known, Repeat: 200 * known}, nil},
 		{"replay/new", &Replay{Known: 100_000}, &Replay{Known: 1_000_000}, nil},
 	}
 }

@@ -1,15 +1,20 @@
 package frame
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"slices"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
+	"github.com/winnowhq/winnow/internal/wire"
 )
 
 // Commit is a record of the outbox: what was decided by the log up to and
 // including message Input. Its envelope is a frame's, marked 'C', with the
-// counter counting commits; its body is JSON.
+// counter counting commits; its body is JSON but for the alerts of its outputs,
+// which are most of it.
 type Commit struct {
 	Epoch   uint64                   `json:"epoch"`             // counts the lives of the shard's owner
 	Owner   string                   `json:"owner,omitempty"`   // names it, where several processes may be one
@@ -27,22 +32,135 @@ func (c *Commit) Reaches(input uint64) bool {
 
 // AppendCommit appends an encoded commit record to dst.
 func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
-	raw, err := json.Marshal(c)
+	head := *c
+	head.Outputs = slices.Clone(c.Outputs)
+	var s Segment
+	for i := range head.Outputs {
+		s.appendMembers(head.Outputs[i].Alerts, c.At)
+		head.Outputs[i].Alerts = nil
+	}
+	text, err := json.Marshal(&head)
 	if err != nil {
 		return dst, err
 	}
-	return seal(dst, 'C', commitVersion, Header{Counter: counter}, raw), nil
+	raw := make([]byte, 0, len(text)+s.Size()+3*binary.MaxVarintLen64)
+	raw = binary.AppendUvarint(raw, uint64(len(text)))
+	raw = append(raw, text...)
+	raw = binary.AppendUvarint(raw, uint64(len(s.symbols.spans)))
+	raw = append(raw, s.symbols.table...)
+	raw = append(raw, s.events...)
+	return seal(dst, 'C', commitVersion, Header{Counter: counter, At: c.At}, raw), nil
 }
 
-// DecodeCommit reads what AppendCommit wrote.
+// DecodeCommit reads what AppendCommit wrote. It keeps nothing of msg.
 func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
 	h, raw, err := open(nil, msg, 'C', commitVersion)
 	if err != nil {
 		return 0, nil, err
 	}
 	c = &Commit{}
-	if err := json.Unmarshal(raw, c); err != nil {
+	if msg[2] == 1 {
+		if err := json.Unmarshal(raw, c); err != nil {
+			return h.Counter, nil, corrupt("commit: %v", err)
+		}
+		return h.Counter, c, nil
+	}
+	if msg[3] == codecStored {
+		raw = bytes.Clone(raw) // the strings of alerts are cut from it
+	}
+	r := wire.NewTextReader(raw)
+	text := r.Bytes()
+	if r.Err() != nil {
+		return h.Counter, nil, r.Err()
+	}
+	if err := json.Unmarshal(text, c); err != nil {
 		return h.Counter, nil, corrupt("commit: %v", err)
 	}
+	var d Decoder
+	for range r.Count(1) {
+		d.strings = append(d.strings, r.String())
+	}
+	for i := range c.Outputs {
+		c.Outputs[i].Alerts = d.members(r, c.At)
+	}
+	if err := r.End(); err != nil {
+		return h.Counter, nil, err
+	}
 	return h.Counter, c, nil
+}
+
+// What the flags of a member say.
+const (
+	memberNew = 1 << iota
+	memberStarts
+	memberEnds
+	memberURL
+)
+
+// memberBytes is the least that a member takes.
+const memberBytes = 12
+
+func (s *Segment) appendMembers(members []correlate.Member, base alert.Time) {
+	b := binary.AppendUvarint(s.events, uint64(len(members)))
+	for i := range members {
+		m := &members[i]
+		var flags byte
+		if m.New {
+			flags |= memberNew
+		}
+		if m.StartsAt != 0 {
+			flags |= memberStarts
+		}
+		if m.EndsAt != 0 {
+			flags |= memberEnds
+		}
+		if m.GeneratorURL != "" {
+			flags |= memberURL
+		}
+		b = append(b, flags)
+		b = binary.LittleEndian.AppendUint64(b, uint64(m.Fingerprint))
+		b = s.appendLabels(b, m.Labels, 0)
+		b = s.appendLabels(b, m.Annotations, 2*len(m.Labels))
+		b = binary.AppendUvarint(b, m.Deliveries)
+		if m.StartsAt != 0 {
+			b = binary.AppendVarint(b, int64(m.StartsAt-base))
+		}
+		if m.EndsAt != 0 {
+			b = binary.AppendVarint(b, int64(m.EndsAt-base))
+		}
+		if m.GeneratorURL != "" {
+			b = binary.AppendUvarint(b, s.symbol(m.GeneratorURL))
+		}
+	}
+	s.events = b
+}
+
+func (d *Decoder) members(r *wire.Reader, base alert.Time) []correlate.Member {
+	n := r.Count(memberBytes)
+	if n == 0 {
+		return nil
+	}
+	members := make([]correlate.Member, n)
+	for i := range members {
+		m := &members[i]
+		flags := r.Byte()
+		m.New = flags&memberNew != 0
+		m.Fingerprint = alert.Fingerprint(r.Fixed())
+		m.Labels = d.labelSet(r)
+		m.Annotations = d.labelSet(r)
+		m.Deliveries = r.Uint()
+		if flags&memberStarts != 0 {
+			m.StartsAt = base + alert.Time(r.Int())
+		}
+		if flags&memberEnds != 0 {
+			m.EndsAt = base + alert.Time(r.Int())
+		}
+		if flags&memberURL != 0 {
+			m.GeneratorURL = d.symbol(r)
+		}
+		if r.Err() != nil {
+			return nil
+		}
+	}
+	return members
 }

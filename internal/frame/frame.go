@@ -27,7 +27,18 @@
 //	          [startsAt - base, zigzag] [endsAt - base, zigzag] [generatorURL]
 //	flags     1 resolved, 2 has startsAt, 4 has endsAt, 8 has generatorURL
 //
-// Version 1 has no time, previous and step; commit records are written so still.
+// Version 1 has no time, previous and step.
+//
+// A commit record has the envelope of a frame, with 'C', the log's time as its
+// own, and neither previous nor step:
+//
+//	raw body  headLength head stringCount { length bytes }... { alertCount member... }...
+//	head      JSON of the record, its notifications without their alerts
+//	member    flags(1) fingerprint(8) labelCount { name value }... annotationCount { name value }... deliveries
+//	          [startsAt - time, zigzag] [endsAt - time, zigzag] [generatorURL]
+//	flags     1 new, 2 has startsAt, 4 has endsAt, 8 has generatorURL
+//
+// The body of version 1 is JSON, alerts and all.
 package frame
 
 import (
@@ -44,7 +55,7 @@ import (
 
 const (
 	version       = 2 // of frames
-	commitVersion = 1
+	commitVersion = 2
 
 	codecStored = 0
 	codecS2     = 1

@@ -13,17 +13,21 @@ import (
 )
 
 // size is how much is in force while a figure is taken.
-type size struct{ routes, rules, silences int }
+type size struct {
+	routes, rules, silences int
+	targets                 int // rules that share their target
+}
 
 var sizes = []struct {
 	name string
 	size
 }{
-	{"ordinary", size{10, 10, 10}},
-	{"routes=1000", size{1000, 0, 0}},
-	{"rules=1000", size{0, 1000, 0}},
-	{"silences=10000", size{0, 0, 10_000}},
-	{"all", size{1000, 1000, 10_000}},
+	{"ordinary", size{routes: 10, rules: 10, silences: 10}},
+	{"routes=1000", size{routes: 1000}},
+	{"rules=1000", size{rules: 1000}},
+	{"targets=1000", size{targets: 1000}},
+	{"silences=10000", size{silences: 10_000}},
+	{"all", size{routes: 1000, rules: 1000, silences: 10_000}},
 }
 
 func equals(tb testing.TB, pairs ...string) alert.Matchers {
@@ -42,7 +46,9 @@ func equals(tb testing.TB, pairs ...string) alert.Matchers {
 // newLineUnder returns a core with a policy as large companies have it: a route
 // for each team and one below it for its criticals, rules by which a critical
 // hides the warnings of its service, silences of single instances. Few of them
-// are about the alerts of the universe, as few are about any one alert.
+// are about the alerts of the universe, as few are about any one alert. Where
+// rules share their target, as with a list of what may be the root of it all, every
+// one of them is about each warning of an API.
 func newLineUnder(tb testing.TB, s size) *stage.Line {
 	tb.Helper()
 	route := func(id string, ms alert.Matchers, routes ...correlate.Route) correlate.Route {
@@ -50,6 +56,10 @@ func newLineUnder(tb testing.TB, s size) *stage.Line {
 			ID: id, Key: id, Receiver: "oncall", GroupBy: []string{"alertname", "cluster", "namespace"}, Matchers: ms,
 			GroupWait: 30 * time.Second, GroupInterval: 5 * time.Minute, RepeatInterval: 24 * time.Hour, Routes: routes,
 		}
+	}
+	api, err := alert.NewMatcher("service", alert.Regexp, ".*-api")
+	if err != nil {
+		tb.Fatal(err)
 	}
 	teams := []string{"storefront", "money", "discovery", "platform"}
 	p := correlate.Policy{
@@ -70,6 +80,11 @@ func newLineUnder(tb testing.TB, s size) *stage.Line {
 		}
 		p.Inhibit = append(p.Inhibit, correlate.InhibitRule{
 			Source: equals(tb, "service", service, "severity", "critical"), Target: equals(tb, "service", service, "severity", "warning"), Equal: []string{"cluster", "pod"},
+		})
+	}
+	for i := range s.targets {
+		p.Inhibit = append(p.Inhibit, correlate.InhibitRule{
+			Source: equals(tb, "alertname", fmt.Sprint("Root", i)), Target: append(equals(tb, "severity", "warning"), api), Equal: []string{"cluster"},
 		})
 	}
 	core, err := correlate.NewCore(&p)

@@ -17,9 +17,9 @@ import (
 type policy struct {
 	root           *route
 	routes         []*route // by index
-	rules          []*rule
+	rules          []rule
 	sources        index // rules by what their sources match
-	targets        index // rules by what their targets match
+	targets        index // the first rules of classes by what their targets match
 	intervals      map[string][]timeinterval.TimeInterval
 	resolveTimeout time.Duration
 	newGroups      int // within a minute, at a receiver; 0 for any number
@@ -87,10 +87,12 @@ func compile(p *Policy) (*policy, error) {
 		return n
 	}
 	c.root = build(&p.Route)
-	for i := range p.Inhibit {
-		c.rules = append(c.rules, newRule(&p.Inhibit[i]))
-		c.sources.add(int32(i), p.Inhibit[i].Source)
-		c.targets.add(int32(i), p.Inhibit[i].Target)
+	c.rules = classify(p.Inhibit)
+	for i, r := range c.rules {
+		c.sources.add(int32(i), r.Source)
+		if uint32(i) == r.class.from {
+			c.targets.add(int32(i), r.class.target)
+		}
 	}
 	return c, errors.Join(errs...)
 }

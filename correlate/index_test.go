@@ -59,9 +59,7 @@ func TestIndexChangesNoDecision(t *testing.T) {
 			}
 		}
 		grow(&p.Route, 0)
-		for range rng.IntN(60) {
-			p.Inhibit = append(p.Inhibit, InhibitRule{Source: someMatchers(rng), Target: someMatchers(rng), Equal: []string{"team"}})
-		}
+		p.Inhibit = someRules(rng, rng.IntN(60))
 		c, err := NewCore(p)
 		if err != nil {
 			t.Fatal(err)
@@ -93,11 +91,13 @@ func TestIndexChangesNoDecision(t *testing.T) {
 			}
 			var wantLinks []link
 			for i, r := range c.policy.rules {
-				if s, t := r.Source.Matches(ls), r.Target.Matches(ls); s || t {
-					wantLinks = append(wantLinks, newLink(uint32(i), s, t, r.equalHash(ls)))
-					if s && t {
-						both++
-					}
+				first := uint32(i) == r.class.from
+				s, t := r.Source.Matches(ls), r.Target.Matches(ls)
+				if s || t && first {
+					wantLinks = append(wantLinks, newLink(uint32(i), s, t && first, r.class.equalHash(ls)))
+				}
+				if s && t {
+					both++
 				}
 			}
 			gotLinks := c.inhibitLinks(ls)

@@ -3,46 +3,13 @@ package correlate
 import (
 	"slices"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/dedupe"
 )
 
-// rule is an inhibition with the firing alerts that may cause it.
-type rule struct {
-	*InhibitRule
-	causes causes
-
-	// Reused between calls.
-	places []int32 // where the labels of Equal stood last
-	key    []byte
-}
-
-func newRule(r *InhibitRule) *rule {
-	return &rule{InhibitRule: r, causes: causes{many: map[uint64][]dedupe.Ref{}}, places: make([]int32, len(r.Equal))}
-}
-
-func (r *rule) equalHash(ls alert.Labels) uint64 {
-	r.key = r.key[:0]
-	for i, name := range r.Equal {
-		r.key = append(r.key, ls.GetNear(name, &r.places[i])...)
-		r.key = append(r.key, 0xff)
-	}
-	return xxhash.Sum64(r.key)
-}
-
-func (r *rule) equal(a, b alert.Labels) bool {
-	for _, name := range r.Equal {
-		if a.Get(name) != b.Get(name) {
-			return false
-		}
-	}
-	return true
-}
-
-// link ties an alert to a rule it takes part in, with the hash of the values
-// that source and target must share.
+// link ties an alert to a rule that it is a source of, or to the first rule of a
+// class that it is a target of, with the hash of the values that source and target
+// must share.
 type link struct {
 	upper, lower uint32 // of the hash
 	way          uint32 // the rule's number and the sides; 0 for no link
@@ -109,9 +76,22 @@ func (c *Core) setLinks(ref dedupe.Ref, links []link) {
 	}
 }
 
-// inhibitLinks finds the rules that an alert is a source or target of. Labels
-// never change, so this is done once for each alert and policy. They are valid
-// until the next call.
+// linksFrom are those of links to a rule and to what is behind it.
+func linksFrom(links []link, rule uint32) []link {
+	from, to := 0, len(links)
+	for from < to {
+		if mid := (from + to) / 2; links[mid].rule() < rule {
+			from = mid + 1
+		} else {
+			to = mid
+		}
+	}
+	return links[from:]
+}
+
+// inhibitLinks finds the rules that an alert is a source or target of, in order.
+// Labels never change, so this is done once for each alert and policy. They are
+// valid until the next call.
 func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	p := c.policy
 	p.scratch = p.sources.candidates(p.scratch[:0], ls)
@@ -120,6 +100,8 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 	sources, targets := p.scratch[:n], p.scratch[n:]
 	p.scratch = p.scratch[:0]
 	out := c.links[:0]
+	var of *class
+	var hash uint64 // of the values that the labels have for it
 	for len(sources) > 0 || len(targets) > 0 {
 		var i int32
 		asSource := len(targets) == 0 || len(sources) > 0 && sources[0] <= targets[0]
@@ -130,56 +112,128 @@ func (c *Core) inhibitLinks(ls alert.Labels) []link {
 		if asTarget {
 			i, targets = targets[0], targets[1:]
 		}
-		r := p.rules[i]
-		s, t := asSource && r.Source.Matches(ls), asTarget && r.Target.Matches(ls)
-		if s || t {
-			out = append(out, newLink(uint32(i), s, t, r.equalHash(ls)))
+		r := &p.rules[i]
+		s, t := asSource && r.Source.Matches(ls), asTarget && r.class.target.Matches(ls)
+		if !s && !t {
+			continue
 		}
+		if of != r.class {
+			of, hash = r.class, r.class.equalHash(ls)
+		}
+		out = append(out, newLink(uint32(i), s, t, hash))
 	}
 	c.links = out
 	return out
 }
 
-// addSource lists ref as a cause.
+// addSource lists ref as a cause, once in each class.
 func (c *Core) addSource(ref dedupe.Ref) {
+	var in *class
 	for _, l := range c.linksOf(ref) {
-		if l.source() {
-			c.addCause(l.rule(), l.hash(), ref)
+		if !l.source() {
+			continue
+		}
+		if k := c.policy.rules[l.rule()].class; k != in {
+			c.addCause(k, l.hash(), ref)
+			in = k
 		}
 	}
 }
 
 func (c *Core) removeSource(ref dedupe.Ref) {
+	var in *class
 	for _, l := range c.linksOf(ref) {
-		if l.source() {
-			c.removeCause(l.rule(), l.hash(), ref)
+		if !l.source() {
+			continue
+		}
+		if k := c.policy.rules[l.rule()].class; k != in {
+			c.removeCause(k, l.hash(), ref)
+			in = k
 		}
 	}
 }
 
-// inhibitedBy finds a firing alert that mutes ref at t. An alert that is both
-// source and target of a rule is not muted by another such one, or two alerts
-// would mute each other and nobody would hear of either.
+// inhibitedBy finds the first firing alert that mutes ref at t.
 func (c *Core) inhibitedBy(ref dedupe.Ref, t alert.Time) (dedupe.Ref, bool) {
-	for _, l := range c.linksOf(ref) {
+	rules, links, first := c.policy.rules, c.linksOf(ref), noCause
+	for i, l := range links {
 		if !l.target() {
 			continue
 		}
-		r := c.policy.rules[l.rule()]
-		for _, s := range c.causesOf(l.rule(), l.hash()) {
-			if !c.table.Firing(s, t) || l.source() && c.isTarget(s, l.rule()) {
-				continue
-			}
-			c.lsA = c.table.View(c.lsA[:0], s)
-			c.lsB = c.table.View(c.lsB[:0], ref)
-			if r.equal(c.lsA, c.lsB) {
-				return s, true
-			}
+		r := &rules[l.rule()]
+		if newCause(r.place, 0) > first {
+			break // so are the causes in this class, and in those behind it
 		}
+		first = min(first, c.causeIn(r.class, ref, links[i:], t))
 	}
-	return 0, false
+	if first == noCause {
+		return 0, false
+	}
+	return first.ref(), true
 }
 
-func (c *Core) isTarget(ref dedupe.Ref, rule uint32) bool {
-	return slices.ContainsFunc(c.linksOf(ref), func(l link) bool { return l.rule() == rule && l.target() })
+// causeIn is the first cause in k that mutes ref at t. Links are those of ref,
+// from the one to k on.
+func (c *Core) causeIn(k *class, ref dedupe.Ref, links []link, t alert.Time) cause {
+	first := noCause
+	both := links[0].source() || len(links) > 1 && k.has(links[1].rule())
+	for _, s := range c.causesOf(k, links[0].hash()) {
+		if !c.table.Firing(s, t) {
+			continue
+		}
+		by := c.causeOf(k, s)
+		if by > first {
+			break // so are the rest
+		}
+		if both {
+			by = c.causeBeside(k, s, links)
+		}
+		if by >= first {
+			continue
+		}
+		c.lsA = c.table.View(c.lsA[:0], s)
+		c.lsB = c.table.View(c.lsB[:0], ref)
+		if !k.equals(c.lsA, c.lsB) {
+			continue
+		}
+		if first = by; !both {
+			break
+		}
+	}
+	return first
+}
+
+// causeOf is s by the first rule of k that it is a source of.
+func (c *Core) causeOf(k *class, s dedupe.Ref) cause {
+	rule := k.from
+	if !k.single() {
+		links := linksFrom(c.linksOf(s), rule)
+		if !links[0].source() {
+			links = links[1:] // that one says that it is a target
+		}
+		rule = links[0].rule()
+	}
+	return newCause(c.policy.rules[rule].place, s)
+}
+
+// causeBeside is s by the first rule of k by which it may mute an alert that is a
+// source as well, whose links are given from the one to k on. An alert that is both
+// source and target of a rule is not muted by another such one, or two alerts would
+// mute each other and nobody would hear of either; by the next rule it may be.
+func (c *Core) causeBeside(k *class, s dedupe.Ref, links []link) cause {
+	own := linksFrom(c.linksOf(s), k.from)
+	target := own[0].target()
+	for _, l := range own {
+		if !k.has(l.rule()) {
+			break
+		}
+		if !l.source() {
+			continue
+		}
+		links = linksFrom(links, l.rule())
+		if !target || len(links) == 0 || links[0].rule() != l.rule() || !links[0].source() {
+			return newCause(c.policy.rules[l.rule()].place, s)
+		}
+	}
+	return noCause
 }

@@ -213,7 +213,7 @@ func (c *Core) loadLive(r *wire.Reader) bool {
 			continue
 		}
 		c.table.SetTag(dedupe.Ref(ref), l.dim) // a table of version 1 has none
-		if c.policy.rules != nil {
+		if len(c.policy.rules) > 0 {
 			c.lsA = c.table.View(c.lsA[:0], dedupe.Ref(ref))
 			c.setLinks(dedupe.Ref(ref), c.inhibitLinks(c.lsA))
 			c.addSource(dedupe.Ref(ref))

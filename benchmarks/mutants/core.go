@@ -38,8 +38,23 @@ var ofTheCore = []mutant{
 	},
 	{
 		name: "inhibited-by-an-ended-alert", breaks: "only an alert that fires inhibits",
-		edit: edit{"correlate/mute.go", `!c.table.Firing(s, t) || `, ``},
+		edit: edit{"correlate/mute.go", `if !c.table.Firing(s, t) {`, `if false {`},
 		pkg:  "correlate", tests: "TestInhibition TestEverySuppressionHasALiveCause",
+	},
+	{
+		name: "exempt-from-all-that-share-the-target", breaks: "a source and target of one rule is muted by another",
+		edit: edit{"correlate/mute.go", `if !target || len(links) == 0 || links[0].rule() != l.rule() || !links[0].source() {`, `if !target {`},
+		pkg:  "correlate", tests: "TestClassesChangeNoDecision",
+	},
+	{
+		name: "causes-in-order-of-ref", breaks: "the cause that is named is one of the first rule in the file",
+		edit: edit{"correlate/causes.go", `cmp.Compare(c.causeOf(k, other), it)`, `cmp.Compare(other, it.ref())`},
+		pkg:  "correlate", tests: "TestClassesChangeNoDecision TestCausesAreFound",
+	},
+	{
+		name: "first-class-names-the-cause", breaks: "the cause that is named is one of the first rule in the file",
+		edit: edit{"correlate/mute.go", `if newCause(r.place, 0) > first {`, `if first != noCause {`},
+		pkg:  "correlate", tests: "TestClassesChangeNoDecision",
 	},
 	{
 		name: "silence-never-ends", breaks: "a silence ends",

@@ -70,15 +70,23 @@ func indexBy(b, pattern []byte, rare int) int {
 }
 
 // alertmanagerShape is how Alertmanager writes one: the fingerprint last. The end
-// of an alert that fires is always the same there.
+// of an alert that fires is always the same there. It is looked for by the brace
+// behind it, of which there are few.
 func alertmanagerShape(b []byte) (from, to, size int, ok bool) {
 	b = b[:min(len(b), shapeBytes)]
-	i := bytes.Index(b, fingerprintName)
-	size = i + len(fingerprintName) + fingerprintBytes + len(`"}`)
-	if i < 0 || size > len(b) || b[size-2] != '"' || b[size-1] != '}' {
-		return 0, 0, 0, false
+	const last = fingerprintBytes + len(`"}`)
+	for at := 0; at < len(b); at++ {
+		i := bytes.IndexByte(b[at:], '}')
+		if i < 0 {
+			break
+		}
+		at += i
+		size = at + 1
+		if name := size - last - len(fingerprintName); name >= 0 && b[at-1] == '"' && bytes.HasPrefix(b[name:], fingerprintName) {
+			return size, size, size, true
+		}
 	}
-	return size, size, size, true
+	return 0, 0, 0, false
 }
 
 // probe is a guess at the alert that the scanner stands before, and what it is

@@ -32,7 +32,7 @@ func (cr *Crowd) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	defer func() { err = errors.Join(err, p.close()) }()
 	limited := *s
 	limited.Env = append([]string{"GOMEMLIMIT=" + cr.Limit}, s.Env...)
-	r, err := open(ctx, &limited, dir, &Policy{Webhook: p.url})
+	r, err := open(ctx, &limited, dir, &Policy{Webhook: p.url, MaxAlerts: cr.Live + cr.Live/2})
 	if err != nil {
 		return nil, err
 	}

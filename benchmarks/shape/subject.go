@@ -7,6 +7,7 @@
 package shape
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/benchmarks/target"
+	"github.com/winnowhq/winnow/correlate"
 )
 
 // Subject is a program under measurement.
@@ -46,6 +48,9 @@ type Policy struct {
 	// GroupInterval is how long a group waits to tell of what joined it; 4h
 	// where it is empty.
 	GroupInterval string
+
+	// MaxAlerts is how many a Winnow may know; what it knows by default where it is 0.
+	MaxAlerts int
 }
 
 const (
@@ -87,7 +92,7 @@ func (p *Policy) text(peer bool) string {
 	}
 	fmt.Fprintf(&b, "receivers: [{name: oncall, webhook_configs: [{url: %q}]}]\n", p.Webhook)
 	if !peer {
-		b.WriteString("winnow: {storm: {new_groups_per_minute: 0}}\n")
+		fmt.Fprintf(&b, "winnow: {storm: {new_groups_per_minute: 0}, max_alerts: %d}\n", cmp.Or(p.MaxAlerts, correlate.DefaultMaxAlerts))
 	}
 	return b.String()
 }

@@ -204,7 +204,7 @@ disk: ## the built binary on a disk that fills up and on one that fails; needs r
 	cat "$$figures"
 
 .PHONY: bench
-bench: ## what an alert costs against the budget, as a table; SHAPES is a pattern of whole-server loads, FULL=1 takes an hour
+bench: ## what an alert costs against the budget, as a table; SHAPES is a pattern of whole-server loads, FULL=1 takes a quarter of an hour
 	@{ go test -run '^$$' -bench '^Benchmark(Repeat|New)$$' -benchtime 200ms ./benchmarks || :; \
 	go test -run '^$$' -bench '^BenchmarkReplay$$' -benchtime 5x ./benchmarks || :; \
 	go test -run '^$$' -bench '^BenchmarkPolicyFlush$$/^silences=10000$$/^first$$' -benchtime 3x ./benchmarks || :; \

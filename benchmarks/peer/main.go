@@ -26,7 +26,7 @@ import (
 )
 
 // ordinary are the shapes that take minutes, not a quarter of an hour.
-const ordinary = `^(resend/alerts=(256|64)|first/alerts=64|single/connections=64|state/live=100000)$`
+const ordinary = `^(resend/alerts=(256|64)|first/alerts=64|single/connections=64|state/live=100000|flush(/inhibit=1000)?)$`
 
 type options struct {
 	binary, shapes, json string

@@ -22,7 +22,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", "", "the Winnow to measure; built from the working tree where it is empty")
 	flag.StringVar(&o.shapes, "shapes", ".", "pattern of the shapes to measure")
-	flag.BoolVar(&o.full, "full", false, "at the sizes of the budget, which takes half an hour, not minutes")
+	flag.BoolVar(&o.full, "full", false, "at the sizes of the budget, which takes a quarter of an hour, not minutes")
 	flag.BoolVar(&o.list, "list", false, "only list the shapes")
 	flag.IntVar(&o.count, "count", 1, "how often to measure each")
 	flag.Parse()

@@ -119,9 +119,13 @@ func pageLatencies() []Shape {
 }
 
 func flush(name string, p Policy, silences int) Shape {
+	quick := &Flush{Alerts: 30_000, Policy: p, Silences: silences}
 	s := Shape{Name: name, Full: &Flush{Alerts: 100_000, Policy: p, Silences: silences}}
 	if silences > 0 || p.Inhibit > 0 {
-		s.Quick = &Flush{Alerts: 30_000, Policy: p, Silences: silences}
+		s.Quick = quick
+	}
+	if silences == 0 { // there are other ways to silence a peer
+		s.Peer = quick
 	}
 	return s
 }

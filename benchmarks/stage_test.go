@@ -143,6 +143,15 @@ func newLine(tb testing.TB) *stage.Line {
 	return l
 }
 
+func newShard(tb testing.TB) *engine.Shard {
+	tb.Helper()
+	s, err := stage.NewShard()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 // BenchmarkRepeat is the verdict that most alerts get: it fires already. Table
 // and alerts are larger than any cache, so each one costs its misses. By number is
 // how the log names an alert that comes in the bytes in which it came before, and
@@ -150,11 +159,7 @@ func newLine(tb testing.TB) *stage.Line {
 // names one that comes in others.
 func BenchmarkRepeat(b *testing.B) {
 	b.Run("number", func(b *testing.B) {
-		s, err := stage.NewShard()
-		if err != nil {
-			b.Fatal(err)
-		}
-		log := new(stage.Log)
+		s, log := newShard(b), new(stage.Log)
 		apply(b, s, log.New(live))
 		b.ReportAllocs()
 		w := watch(b)
@@ -250,22 +255,16 @@ func TestRepeatAllocatesNothing(t *testing.T) {
 
 func TestRepeatByNumberAllocatesNothing(t *testing.T) {
 	const known, rounds = 1024, 20
-	s, err := stage.NewShard()
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := new(stage.Log)
-	messages := log.New(known)
+	s, log := newShard(t), new(stage.Log)
+	turns := [][]stream.Message{log.New(known)}
 	for range rounds + 2 { // one warms up, and AllocsPerRun has one more
-		messages = append(messages, log.Again(known)...)
+		turns = append(turns, log.Again(known))
 	}
-	perRound := len(messages) / (rounds + 3)
-	next := 0
 	round := func() {
-		for range perRound {
-			s.Apply(&messages[next])
-			next++
+		for i := range turns[0] {
+			s.Apply(&turns[0][i])
 		}
+		turns = turns[1:]
 	}
 	round()
 	round()
@@ -290,19 +289,12 @@ func BenchmarkNew(b *testing.B) {
 // in use before: what a first touch costs is the machine's.
 func BenchmarkReplay(b *testing.B) {
 	log := new(stage.Log).New(live)
-	fresh := func() *engine.Shard {
-		s, err := stage.NewShard()
-		if err != nil {
-			b.Fatal(err)
-		}
-		return s
-	}
-	apply(b, fresh(), log)
+	apply(b, newShard(b), log)
 	b.ReportAllocs()
 	w := watch(b)
 	for b.Loop() {
 		w.stop()
-		s := fresh()
+		s := newShard(b)
 		runtime.GC() // what the shard before this has left is not its own
 		w.start()
 		apply(b, s, log)

@@ -78,32 +78,6 @@ func TestClasses(t *testing.T) {
 	f("| 0 | 1", rule(nil, "a=x"), InhibitRule{Target: alert.Matchers{notEqual}})
 }
 
-// inhibitedBy goes through the rules one by one, as Alertmanager does.
-func (s *suppressors) inhibitedBy(ref dedupe.Ref, t alert.Time) (by dedupe.Ref, apart bool) {
-	ls := s.c.table.View(nil, ref)
-	for _, r := range s.policy.Inhibit {
-		if !r.Target.Matches(ls) {
-			continue
-		}
-		for other := 1; other < s.c.live.Len(); other++ {
-			o := dedupe.Ref(other)
-			if !s.c.table.Firing(o, t) {
-				continue
-			}
-			source := s.c.table.View(nil, o)
-			if !r.Source.Matches(source) || slices.ContainsFunc(r.Equal, func(name string) bool { return ls.Get(name) != source.Get(name) }) {
-				continue
-			}
-			if r.Source.Matches(ls) && r.Target.Matches(source) {
-				apart = apart || o != ref
-				continue
-			}
-			return o, apart
-		}
-	}
-	return 0, apart
-}
-
 // TestClassesChangeNoDecision: whatever fires, ends, is forgotten, reloaded or
 // loaded, an alert is inhibited by the one that a walk over all rules and all alerts
 // finds.

@@ -45,23 +45,37 @@ func (s *suppressors) liveCause(g *group, ref dedupe.Ref, t alert.Time) Disposit
 			return Silenced
 		}
 	}
+	if by, _ := s.inhibitedBy(ref, t); by != 0 {
+		return Inhibited
+	}
+	return NoDisposition
+}
+
+// inhibitedBy goes through the rules one by one, as Alertmanager does, and says
+// as well whether it has passed over one that is a source and target like ref.
+func (s *suppressors) inhibitedBy(ref dedupe.Ref, t alert.Time) (by dedupe.Ref, apart bool) {
+	ls := s.c.table.View(nil, ref)
 	for _, r := range s.policy.Inhibit {
 		if !r.Target.Matches(ls) {
 			continue
 		}
 		for other := 1; other < s.c.live.Len(); other++ {
 			o := dedupe.Ref(other)
-			if o == ref || !s.c.table.Firing(o, t) {
+			if !s.c.table.Firing(o, t) {
 				continue
 			}
 			source := s.c.table.View(nil, o)
-			both := r.Source.Matches(ls) && r.Target.Matches(source)
-			if r.Source.Matches(source) && !both && !slices.ContainsFunc(r.Equal, func(name string) bool { return ls.Get(name) != source.Get(name) }) {
-				return Inhibited
+			if !r.Source.Matches(source) || slices.ContainsFunc(r.Equal, func(name string) bool { return ls.Get(name) != source.Get(name) }) {
+				continue
 			}
+			if r.Source.Matches(ls) && r.Target.Matches(source) {
+				apart = apart || o != ref
+				continue
+			}
+			return o, apart
 		}
 	}
-	return NoDisposition
+	return 0, apart
 }
 
 // TestEverySuppressionHasALiveCause: behind each flush, whatever fires in the

@@ -23,6 +23,7 @@ var (
 	endsAtName      = []byte(`"endsAt":"`)
 	labelsLast      = []byte(`"}}`)
 	fingerprintName = []byte(`"fingerprint":"`)
+	alertLast       = []byte(`"}`)
 )
 
 // Bytes of these names that alerts have little of elsewhere: what bytes.Index
@@ -30,6 +31,7 @@ var (
 const (
 	endsAtRare     = 5
 	labelsLastRare = 1
+	alertLastRare  = 1
 )
 
 const (
@@ -74,19 +76,17 @@ func indexBy(b, pattern []byte, rare int) int {
 // behind it, of which there are few.
 func alertmanagerShape(b []byte) (from, to, size int, ok bool) {
 	b = b[:min(len(b), shapeBytes)]
-	const last = fingerprintBytes + len(`"}`)
-	for at := 0; at < len(b); at++ {
-		i := bytes.IndexByte(b[at:], '}')
+	for {
+		i := indexBy(b[size:], alertLast, alertLastRare)
 		if i < 0 {
-			break
+			return 0, 0, 0, false
 		}
-		at += i
-		size = at + 1
-		if name := size - last - len(fingerprintName); name >= 0 && b[at-1] == '"' && bytes.HasPrefix(b[name:], fingerprintName) {
+		size += i + len(alertLast)
+		name := size - len(alertLast) - fingerprintBytes - len(fingerprintName)
+		if name >= 0 && bytes.HasPrefix(b[name:], fingerprintName) {
 			return size, size, size, true
 		}
 	}
-	return 0, 0, 0, false
 }
 
 // probe is a guess at the alert that the scanner stands before, and what it is

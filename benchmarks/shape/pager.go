@@ -3,6 +3,7 @@ package shape
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -103,4 +104,20 @@ func notified(pods map[string]bool, pages []page) error {
 		}
 	}
 	return nil
+}
+
+// told waits until each of the first n alerts is named in a page or hidden by an
+// inhibition rule, and returns how many are the one and the other.
+func (r *run) told(ctx context.Context, p *pager, n int) (paged, inhibited int, err error) {
+	// A group tells again of all that is in it once more have joined.
+	pods, seen := map[string]bool{}, 0
+	var broken error
+	err = p.wait(ctx, pageTimeout, func(ps []page) bool {
+		var err error
+		inhibited, err = r.server.Inhibited(ctx)
+		broken = errors.Join(broken, err, notified(pods, ps[seen:]))
+		seen = len(ps)
+		return broken != nil || len(pods)+inhibited >= n
+	})
+	return len(pods), inhibited, errors.Join(err, broken)
 }

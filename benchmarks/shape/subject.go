@@ -7,7 +7,6 @@
 package shape
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/winnowhq/winnow/benchmarks/target"
-	"github.com/winnowhq/winnow/correlate"
 )
 
 // Subject is a program under measurement.
@@ -92,7 +90,7 @@ func (p *Policy) text(peer bool) string {
 	}
 	fmt.Fprintf(&b, "receivers: [{name: oncall, webhook_configs: [{url: %q}]}]\n", p.Webhook)
 	if !peer {
-		fmt.Fprintf(&b, "winnow: {storm: {new_groups_per_minute: 0}, max_alerts: %d}\n", cmp.Or(p.MaxAlerts, correlate.DefaultMaxAlerts))
+		fmt.Fprintf(&b, "winnow: {storm: {new_groups_per_minute: 0}, max_alerts: %d}\n", p.MaxAlerts)
 	}
 	return b.String()
 }

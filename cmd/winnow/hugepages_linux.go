@@ -18,10 +18,10 @@ const roomInHugePages = 1 << 30
 // taken as one large object, whose memory is never touched, the advice is given
 // for them, and the object is let go. What the heap grows into then is there.
 func hugePages() error {
-	size := int(min(roomInHugePages, debug.SetMemoryLimit(-1)/2))
-	if !adviceIsHeeded() || !addressesAreFree() || strings.Contains(os.Getenv("GODEBUG"), "disablethp=1") {
+	if !asksForHugePages() {
 		return nil
 	}
+	size := int(min(roomInHugePages, debug.SetMemoryLimit(-1)/2))
 	room := make([]byte, size)
 	err := syscall.Madvise(room, syscall.MADV_HUGEPAGE)
 	debug.FreeOSMemory() // room is dead from here on
@@ -29,6 +29,12 @@ func hugePages() error {
 		return fmt.Errorf("madvise of %d bytes of the heap: %w", size, err)
 	}
 	return nil
+}
+
+// asksForHugePages reports whether advice changes something, costs nothing, and is
+// not forbidden.
+func asksForHugePages() bool {
+	return adviceIsHeeded() && addressesAreFree() && !strings.Contains(os.Getenv("GODEBUG"), "disablethp=1")
 }
 
 // adviceIsHeeded reports whether the kernel backs with huge pages what it is

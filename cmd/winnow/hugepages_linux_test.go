@@ -14,7 +14,7 @@ import (
 // was given, and the room that was asked for takes no memory. Where the advice
 // would say nothing, or the addresses count, nothing is asked for.
 func TestTheHeapGrowsIntoHugePages(t *testing.T) {
-	asked := adviceIsHeeded() && addressesAreFree()
+	asked := asksForHugePages()
 	if err := hugePages(); err != nil {
 		t.Fatal(err)
 	}

@@ -46,8 +46,7 @@ func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
 	raw := make([]byte, 0, len(text)+s.Size()+3*binary.MaxVarintLen64)
 	raw = binary.AppendUvarint(raw, uint64(len(text)))
 	raw = append(raw, text...)
-	raw = binary.AppendUvarint(raw, uint64(len(s.symbols.spans)))
-	raw = append(raw, s.symbols.table...)
+	raw = s.symbols.append(raw)
 	raw = append(raw, s.events...)
 	return seal(dst, 'C', commitVersion, Header{Counter: counter, At: c.At}, raw), nil
 }
@@ -58,28 +57,24 @@ func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c = &Commit{}
-	if msg[2] == 1 {
-		if err := json.Unmarshal(raw, c); err != nil {
-			return h.Counter, nil, corrupt("commit: %v", err)
-		}
-		return h.Counter, c, nil
-	}
 	if msg[3] == codecStored {
 		raw = bytes.Clone(raw) // the strings of alerts are cut from it
 	}
-	r := wire.NewTextReader(raw)
-	text := r.Bytes()
-	if r.Err() != nil {
-		return h.Counter, nil, r.Err()
+	r, head := wire.NewTextReader(raw), raw
+	if msg[2] > 1 {
+		if head = r.Bytes(); r.Err() != nil {
+			return h.Counter, nil, r.Err()
+		}
 	}
-	if err := json.Unmarshal(text, c); err != nil {
+	c = &Commit{}
+	if err := json.Unmarshal(head, c); err != nil {
 		return h.Counter, nil, corrupt("commit: %v", err)
 	}
-	var d Decoder
-	for range r.Count(1) {
-		d.strings = append(d.strings, r.String())
+	if msg[2] == 1 {
+		return h.Counter, c, nil
 	}
+	var d Decoder
+	d.table(r)
 	for i := range c.Outputs {
 		c.Outputs[i].Alerts = d.members(r, c.At)
 	}
@@ -89,13 +84,9 @@ func DecodeCommit(msg []byte) (counter uint64, c *Commit, err error) {
 	return h.Counter, c, nil
 }
 
-// What the flags of a member say.
-const (
-	memberNew = 1 << iota
-	memberStarts
-	memberEnds
-	memberURL
-)
+// memberNew is what the first of the flags says of a member. The others are those
+// of an alert.
+const memberNew = 1
 
 // memberBytes is the least that a member takes.
 const memberBytes = 12
@@ -104,33 +95,16 @@ func (s *Segment) appendMembers(members []correlate.Member, base alert.Time) {
 	b := binary.AppendUvarint(s.events, uint64(len(members)))
 	for i := range members {
 		m := &members[i]
-		var flags byte
+		flags := optionalFlags(m.StartsAt, m.EndsAt, m.GeneratorURL)
 		if m.New {
 			flags |= memberNew
-		}
-		if m.StartsAt != 0 {
-			flags |= memberStarts
-		}
-		if m.EndsAt != 0 {
-			flags |= memberEnds
-		}
-		if m.GeneratorURL != "" {
-			flags |= memberURL
 		}
 		b = append(b, flags)
 		b = binary.LittleEndian.AppendUint64(b, uint64(m.Fingerprint))
 		b = s.appendLabels(b, m.Labels, 0)
 		b = s.appendLabels(b, m.Annotations, 2*len(m.Labels))
 		b = binary.AppendUvarint(b, m.Deliveries)
-		if m.StartsAt != 0 {
-			b = binary.AppendVarint(b, int64(m.StartsAt-base))
-		}
-		if m.EndsAt != 0 {
-			b = binary.AppendVarint(b, int64(m.EndsAt-base))
-		}
-		if m.GeneratorURL != "" {
-			b = binary.AppendUvarint(b, s.symbol(m.GeneratorURL))
-		}
+		b = s.appendOptional(b, base, m.StartsAt, m.EndsAt, m.GeneratorURL)
 	}
 	s.events = b
 }
@@ -149,15 +123,7 @@ func (d *Decoder) members(r *wire.Reader, base alert.Time) []correlate.Member {
 		m.Labels = d.labelSet(r)
 		m.Annotations = d.labelSet(r)
 		m.Deliveries = r.Uint()
-		if flags&memberStarts != 0 {
-			m.StartsAt = base + alert.Time(r.Int())
-		}
-		if flags&memberEnds != 0 {
-			m.EndsAt = base + alert.Time(r.Int())
-		}
-		if flags&memberURL != 0 {
-			m.GeneratorURL = d.symbol(r)
-		}
+		m.StartsAt, m.EndsAt, m.GeneratorURL = d.optional(r, flags, base)
 		if r.Err() != nil {
 			return nil
 		}

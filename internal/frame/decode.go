@@ -82,10 +82,7 @@ func (d *Decoder) Events(each func(*Event) error) (err error) {
 const maxKeptRaw = 4 << 20
 
 func (d *Decoder) segment(events []Event, r *wire.Reader) ([]Event, error) {
-	d.strings = d.strings[:0]
-	for range r.Count(1) {
-		d.strings = append(d.strings, r.String())
-	}
+	d.table(r)
 	if d.Only != nil {
 		d.severe.find(d.strings)
 	}
@@ -104,6 +101,14 @@ func (d *Decoder) segment(events []Event, r *wire.Reader) ([]Event, error) {
 		events = append(events, e)
 	}
 	return events, r.End()
+}
+
+// table reads the strings that others refer to by number.
+func (d *Decoder) table(r *wire.Reader) {
+	d.strings = d.strings[:0]
+	for range r.Count(1) {
+		d.strings = append(d.strings, r.String())
+	}
 }
 
 func (d *Decoder) alertsEvent(e *Event, r *wire.Reader) error {
@@ -197,16 +202,22 @@ func (d *Decoder) alert(a *alert.Alert, r *wire.Reader, base alert.Time) {
 	}
 	a.Labels = d.labelSet(r)
 	a.Annotations = d.labelSet(r)
+	a.StartsAt, a.EndsAt, a.GeneratorURL = d.optional(r, flags, base)
+	a.Fingerprint = a.Labels.Fingerprint()
+}
+
+// optional reads what appendOptional wrote.
+func (d *Decoder) optional(r *wire.Reader, flags byte, base alert.Time) (starts, ends alert.Time, url string) {
 	if flags&flagStarts != 0 {
-		a.StartsAt = base + alert.Time(r.Int())
+		starts = base + alert.Time(r.Int())
 	}
 	if flags&flagEnds != 0 {
-		a.EndsAt = base + alert.Time(r.Int())
+		ends = base + alert.Time(r.Int())
 	}
 	if flags&flagURL != 0 {
-		a.GeneratorURL = d.symbol(r)
+		url = d.symbol(r)
 	}
-	a.Fingerprint = a.Labels.Fingerprint()
+	return starts, ends, url
 }
 
 func (d *Decoder) labelSet(r *wire.Reader) alert.Labels {

@@ -127,30 +127,40 @@ func baseTime(alerts []alert.Alert) alert.Time {
 }
 
 func (s *Segment) appendAlert(b []byte, a *alert.Alert, base alert.Time) []byte {
-	var flags byte
+	flags := optionalFlags(a.StartsAt, a.EndsAt, a.GeneratorURL)
 	if a.Status == alert.Resolved {
 		flags |= flagResolved
-	}
-	if a.StartsAt != 0 {
-		flags |= flagStarts
-	}
-	if a.EndsAt != 0 {
-		flags |= flagEnds
-	}
-	if a.GeneratorURL != "" {
-		flags |= flagURL
 	}
 	b = append(b, flags, byte(a.Marks))
 	b = s.appendLabels(b, a.Labels, 0)
 	b = s.appendLabels(b, a.Annotations, 2*len(a.Labels))
-	if flags&flagStarts != 0 {
-		b = binary.AppendVarint(b, int64(a.StartsAt-base))
+	return s.appendOptional(b, base, a.StartsAt, a.EndsAt, a.GeneratorURL)
+}
+
+// optionalFlags say which of these are there.
+func optionalFlags(starts, ends alert.Time, url string) (flags byte) {
+	if starts != 0 {
+		flags |= flagStarts
 	}
-	if flags&flagEnds != 0 {
-		b = binary.AppendVarint(b, int64(a.EndsAt-base))
+	if ends != 0 {
+		flags |= flagEnds
 	}
-	if flags&flagURL != 0 {
-		b = binary.AppendUvarint(b, s.symbol(a.GeneratorURL))
+	if url != "" {
+		flags |= flagURL
+	}
+	return flags
+}
+
+// appendOptional writes those that are there.
+func (s *Segment) appendOptional(b []byte, base, starts, ends alert.Time, url string) []byte {
+	if starts != 0 {
+		b = binary.AppendVarint(b, int64(starts-base))
+	}
+	if ends != 0 {
+		b = binary.AppendVarint(b, int64(ends-base))
+	}
+	if url != "" {
+		b = binary.AppendUvarint(b, s.symbol(url))
 	}
 	return b
 }
@@ -193,8 +203,7 @@ func (s *Segment) add(k Kind, payload []byte) {
 
 // Append appends the finished segment to dst.
 func (s *Segment) Append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s.symbols.spans)))
-	dst = append(dst, s.symbols.table...)
+	dst = s.symbols.append(dst)
 	dst = binary.AppendUvarint(dst, uint64(s.n))
 	return append(dst, s.events...)
 }

@@ -45,6 +45,12 @@ func (s *symbols) reset() {
 	}
 }
 
+// append writes all strings, in order of their numbers.
+func (s *symbols) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s.spans)))
+	return append(dst, s.table...)
+}
+
 // numberAt is number for the string at a place of an alert.
 func (s *symbols) numberAt(v string, at int) uint64 {
 	if at >= nearPlaces {

@@ -33,7 +33,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	if e.opts.Desk != nil {
-		e.owner.shard.Core.EachPending(alert.Error, e.pending)
+		e.owner.shard.Core.EachPending(alert.Error, e.pending())
 	}
 	messages := make(chan stream.Message, fetched)
 	wg.Go(func() { e.read(ctx, reader, messages) })
@@ -175,9 +175,11 @@ func (e *Engine) step(ctx context.Context, m *stream.Message) error {
 	return nil
 }
 
-// pending tells the desk of an alert whose page is due at a time of the shard's.
-func (e *Engine) pending(f alert.Fingerprint, until alert.Time) {
-	e.opts.Desk.Pending(f, time.Now().Add(e.until(until)))
+// pending returns what tells the desk of an alert whose page is due at a time of
+// the shard's. It reads the clocks once.
+func (e *Engine) pending() func(f alert.Fingerprint, until alert.Time) {
+	now, shard := time.Now(), e.opts.Stream.Now(e.owner.shard.seq)
+	return func(f alert.Fingerprint, until alert.Time) { e.opts.Desk.Pending(f, now.Add(until.Sub(shard))) }
 }
 
 // tellDesk passes on what the message has changed for alerts of paging class.
@@ -185,12 +187,16 @@ func (e *Engine) tellDesk(seq uint64) {
 	if e.opts.Desk == nil {
 		return
 	}
+	var pending func(alert.Fingerprint, alert.Time)
 	for i := range e.owner.shard.out.Rows {
 		r := &e.owner.shard.out.Rows[i]
 		switch {
 		case r.Severity < alert.Error || r.Action != correlate.Delivered && r.Action != correlate.Moved:
 		case r.Now == correlate.Pending:
-			e.pending(r.Fingerprint, r.Until)
+			if pending == nil {
+				pending = e.pending()
+			}
+			pending(r.Fingerprint, r.Until)
 		case r.Action == correlate.Moved:
 			e.opts.Desk.Settled(r.Fingerprint)
 		}

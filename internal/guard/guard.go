@@ -109,16 +109,19 @@ func New(o Options) *Guard {
 func (g *Guard) Force(a *alert.Alert, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.await(&watched{Alert: g.alerts.Pack(a), seq: seq, pageBy: time.Now(), forced: true})
+	f := g.alerts.Firing(a)
+	g.await(&f, watched{seq: seq, pageBy: time.Now(), forced: true})
 }
 
-// await has w looked at until it is settled, or once where there is no room.
-func (g *Guard) await(w *watched) {
-	if g.waiting[w.Fingerprint] == nil && len(g.waiting) >= MaxWatched {
-		g.beyond(w.Alert, w.seq)
+// await has a looked at as w until it is settled, or once where there is no room.
+func (g *Guard) await(a *kept.Firing, w watched) {
+	if g.waiting[a.Fingerprint] == nil && len(g.waiting) >= MaxWatched {
+		g.beyond(a, w.seq)
 		return
 	}
-	g.waiting[w.Fingerprint] = w
+	own := w
+	own.Alert = a.Keep()
+	g.waiting[a.Fingerprint] = &own
 }
 
 // Paged counts the alerts that the guard has paged.
@@ -179,7 +182,7 @@ func (g *Guard) follow(ctx context.Context, r *stream.Reader, since time.Time) (
 		since = m.At.Std()
 		// A frame that cannot be read is named by the engine.
 		_, _ = d.Decode(m.Data, func(e *frame.Event) error {
-			alerts.Each(e, func(a *kept.Alert) { g.watch(a, m.Seq, since) }, g.ended)
+			alerts.Each(e, func(a *kept.Firing) { g.watch(a, m.Seq, since) }, g.ended)
 			return nil
 		})
 	}
@@ -196,7 +199,7 @@ func (g *Guard) ended(f alert.Fingerprint) {
 }
 
 // watch takes an alert that fires.
-func (g *Guard) watch(a *kept.Alert, seq uint64, accepted time.Time) {
+func (g *Guard) watch(a *kept.Firing, seq uint64, accepted time.Time) {
 	var within time.Duration
 	switch a.Severity {
 	case alert.Critical:
@@ -219,7 +222,7 @@ func (g *Guard) watch(a *kept.Alert, seq uint64, accepted time.Time) {
 	// How long ago it was accepted, as far as the clock can be believed: it may
 	// have been set since.
 	ago := min(max(now.Sub(accepted), 0), within-grace)
-	g.await(&watched{Alert: a, seq: seq, pageBy: now.Add(within - ago), seen: now})
+	g.await(a, watched{seq: seq, pageBy: now.Add(within - ago), seen: now})
 }
 
 // inspect lets go of what is settled and pages what is overdue.

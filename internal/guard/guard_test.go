@@ -261,7 +261,8 @@ func TestBeyondTheLimitIsPagedAtOnce(t *testing.T) {
 		one := func(i int) {
 			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
 			a.Fingerprint = a.Labels.Fingerprint()
-			p.guard.watch(alerts.Pack(&a), 1, time.Now())
+			f := alerts.Firing(&a)
+			p.guard.watch(&f, 1, time.Now())
 		}
 		for i := range MaxWatched {
 			one(i)
@@ -298,7 +299,8 @@ func TestBeyondTheLimitIsCounted(t *testing.T) {
 		for i := range 3 * maxExtra {
 			a := alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: "A"}, {Name: "pod", Value: fmt.Sprint(i)}, {Name: "severity", Value: "critical"}}}
 			a.Fingerprint = a.Labels.Fingerprint()
-			p.guard.beyond(alerts.Pack(&a), 1)
+			f := alerts.Firing(&a)
+			p.guard.beyond(&f, 1)
 		}
 		p.guard.mu.Unlock()
 		p.fire("critical", "within", alert.Firing)

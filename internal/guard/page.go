@@ -20,15 +20,14 @@ const maxExtra = 64
 
 // beyond takes an alert for which there is no room: it is paged at the next look
 // or, where there are too many of these, counted in a page. The caller holds g.mu.
-func (g *Guard) beyond(a *kept.Alert, seq uint64) {
+func (g *Guard) beyond(a *kept.Firing, seq uint64) {
 	g.turnedAway.Add(1)
-	w := &watched{Alert: a, seq: seq, pageBy: time.Now(), extra: true}
 	if len(g.extra) < maxExtra {
-		g.extra = append(g.extra, w)
+		g.extra = append(g.extra, &watched{Alert: a.Keep(), seq: seq, pageBy: time.Now(), extra: true})
 		return
 	}
-	for _, way := range g.waysOf(w) {
-		g.uncounted[way.Receiver]++
+	for _, receiver := range g.pager.Receivers(a.Alert()) {
+		g.uncounted[receiver]++
 	}
 }
 

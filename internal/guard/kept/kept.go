@@ -45,23 +45,59 @@ func New(limit int) *Alerts {
 
 // Each calls fires and ended for the deliveries of an event, in the order in
 // which they came; those without labels are not cared for.
-func (k *Alerts) Each(e *frame.Event, fires func(*Alert), ended func(alert.Fingerprint)) {
+func (k *Alerts) Each(e *frame.Event, fires func(*Firing), ended func(alert.Fingerprint)) {
 	d := k.of(e)
+	var f Firing
 	e.Each(func(r *alert.Repeat) {
 		if a := d.get(r.Number); a != nil {
-			fires(a)
+			f = Firing{Fingerprint: a.Fingerprint, Severity: a.Severity, kept: a}
+			fires(&f)
 		}
 	}, func(a *alert.Alert, number uint32) {
 		switch {
 		case a.Labels == nil:
 		case a.Status == alert.Resolved:
 			ended(a.Fingerprint)
-		case e.Kind == frame.Deliveries && d.n < k.limit && number < maxNumber:
-			fires(k.name(d, number, a))
 		default:
-			fires(k.Pack(a))
+			f = k.Firing(a)
+			if e.Kind == frame.Deliveries && d.n < k.limit && number < maxNumber {
+				f.kept = k.name(d, number, a)
+			}
+			fires(&f)
 		}
 	})
+}
+
+// Firing is an alert that fires, before anybody has kept it. It is valid for as
+// long as the alert that it is of.
+type Firing struct {
+	Fingerprint alert.Fingerprint
+	Severity    alert.Severity
+
+	full *alert.Alert // nil where it came as a number
+	kept *Alert       // nil where it has not been packed
+	by   *Alerts
+}
+
+// Firing is how it sees a.
+func (k *Alerts) Firing(a *alert.Alert) Firing {
+	return Firing{Fingerprint: a.Fingerprint, Severity: a.Labels.Severity(), full: a, by: k}
+}
+
+// Keep packs it, if that has not been done.
+func (f *Firing) Keep() *Alert {
+	if f.kept == nil {
+		f.kept = f.by.Pack(f.full)
+	}
+	return f.kept
+}
+
+// Alert is the alert in full, not to be kept.
+func (f *Firing) Alert() *alert.Alert {
+	if f.full == nil {
+		return f.kept.Unpack()
+	}
+	return f.full
 }
 
 // maxNumber bounds the numbers that are followed, so that a strange one takes no

@@ -33,7 +33,7 @@ func explain(dictionary uint64, full []alert.Alert, again ...uint32) *frame.Even
 
 func heard(k *Alerts, e *frame.Event) string {
 	var out []string
-	k.Each(e, func(a *Alert) { out = append(out, a.Unpack().Labels.Get("pod")) }, func(alert.Fingerprint) { out = append(out, "ended") })
+	k.Each(e, func(f *Firing) { out = append(out, f.Keep().Unpack().Labels.Get("pod")) }, func(alert.Fingerprint) { out = append(out, "ended") })
 	return strings.Join(out, " ")
 }
 
@@ -116,7 +116,7 @@ func TestNumbersAgainstMap(t *testing.T) {
 func TestPacksOnce(t *testing.T) {
 	k := New(10)
 	one := func(dictionary uint64, a alert.Alert) (got *Alert) {
-		k.Each(explain(dictionary, []alert.Alert{a}), func(a *Alert) { got = a }, nil)
+		k.Each(explain(dictionary, []alert.Alert{a}), func(f *Firing) { got = f.Keep() }, nil)
 		return got
 	}
 	a := sample("a")

@@ -76,9 +76,25 @@ func (p *Pager) SetRoute(r *Route) { p.route.Store(r) }
 // Route is the tree in force.
 func (p *Pager) Route() *Route { return p.route.Load() }
 
+// Receivers lists that of each way of an alert.
+func (p *Pager) Receivers(a *alert.Alert) (out []string) {
+	routes := p.route.Load().Match(nil, a.Labels)
+	if len(routes) == 1 { // there is no other way to compare its key with
+		return []string{routes[0].Receiver}
+	}
+	for _, w := range p.ways(routes, a) {
+		out = append(out, w.Receiver)
+	}
+	return out
+}
+
 // Ways lists where an alert goes, each way once.
-func (p *Pager) Ways(a *alert.Alert) (out []Way) {
-	for _, r := range p.route.Load().Match(nil, a.Labels) {
+func (p *Pager) Ways(a *alert.Alert) []Way {
+	return p.ways(p.route.Load().Match(nil, a.Labels), a)
+}
+
+func (p *Pager) ways(routes []*Route, a *alert.Alert) (out []Way) {
+	for _, r := range routes {
 		if w := (Way{r.Receiver, r.PageKey(a, p.opts.Aliases.of)}); !slices.Contains(out, w) {
 			out = append(out, w)
 		}

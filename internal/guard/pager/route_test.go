@@ -30,3 +30,31 @@ func TestRoutesAsTheCoreDoes(t *testing.T) {
 	f("db", "both db")
 	f("web", "root")
 }
+
+// TestReceiversAreThoseOfTheWays: routes of one receiver are one way where its
+// provider knows the alert by one key, and else two.
+func TestReceiversAreThoseOfTheWays(t *testing.T) {
+	m, err := alert.NewMatcher("team", alert.Equal, "db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := func(key string) Route {
+		return Route{ID: key, Key: key, Receiver: "db", Continue: true, Matchers: alert.Matchers{m}}
+	}
+	f := func(team, want string, routes ...Route) {
+		t.Helper()
+		p := New(Options{Aliases: new(Aliases)}, &Route{Key: "{}", Receiver: "root", Routes: routes})
+		a := &alert.Alert{Labels: alert.Labels{{Name: "team", Value: team}}}
+		var ways []string
+		for _, w := range p.Ways(a) {
+			ways = append(ways, w.Receiver)
+		}
+		if got := strings.Join(p.Receivers(a), " "); got != want || strings.Join(ways, " ") != want {
+			t.Errorf("team %s: receivers %q, of the ways %q, want %q", team, got, ways, want)
+		}
+	}
+	f("web", "root", twice("1"))
+	f("db", "db", twice("1"))
+	f("db", "db", twice("1"), twice("1"))
+	f("db", "db db", twice("1"), twice("2"))
+}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/nflog"
 	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/alertmanager/notify/webhook"
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
 	"go.uber.org/zap"
@@ -26,6 +27,7 @@ type wrapped struct {
 	kind         string // "pagerduty"
 	sendResolved bool
 	retry403     bool
+	hook         *webhook.WebhookConfig // of one whose payload is written here, else nil
 	inert        *inert
 	ground
 
@@ -62,10 +64,18 @@ func (w *wrapped) Send(ctx context.Context, m *Message) error {
 	if err != nil {
 		return fail(&Error{Err: err})
 	}
-	alerts := w.alerts(m)
-	ctx = w.context(ctx, m, alerts)
-	alerts = w.fit(ctx, l, alerts)
-	l.begin(ctx)
+	list := l.telling.of(w, m)
+	p := w.payloadOf(l, m, list)
+	var alerts []*amalert.Alert
+	if p != nil {
+		ctx = w.context(ctx, m, nil, nil) // whatever the notifier writes is replaced
+	} else {
+		alerts = asAlerts(list, n.At.Std())
+		groupLabels := labelSet(w.groupLabels(n))
+		ctx = w.context(ctx, m, groupLabels, w.routeLabels(n, groupLabels, alerts))
+		alerts = w.fit(ctx, l, alerts)
+	}
+	l.begin(ctx, p)
 	retry, err := l.integration.Notify(ctx, alerts...)
 	seen := l.end()
 	w.give(l)
@@ -130,71 +140,13 @@ func (w *wrapped) forget(key string) {
 	delete(w.threads, key)
 }
 
-// alerts converts the members, with what the look-ups found added where the
-// alerts say nothing themselves.
-func (w *wrapped) alerts(m *Message) []*amalert.Alert {
-	n := m.Notification
-	over := n.Kind == correlate.Resolve
-	out := make([]*amalert.Alert, 0, len(n.Alerts))
-	firing := false
-	for i := range n.Alerts {
-		ended := over || n.Alerts[i].Resolved()
-		if ended && !w.sendResolved {
-			continue
-		}
-		firing = firing || !ended
-		out = append(out, w.convert(m, &n.Alerts[i], ended))
-	}
-	if !over && !firing && n.Firing > 0 && len(n.Alerts) > 0 {
-		// None that fires is listed. Without one the notifiers would take the
-		// incident for resolved and close it.
-		out = append(out, w.convert(m, &n.Alerts[0], false))
-	}
-	return out
-}
-
-func (w *wrapped) convert(m *Message, member *correlate.Member, ended bool) *amalert.Alert {
-	n := m.Notification
-	a := &amalert.Alert{
-		Alert: model.Alert{
-			Labels: labelSet(w.inert.labels(member.Labels)), Annotations: labelSet(w.inert.annotations(member.Annotations)),
-			StartsAt: member.StartsAt.Std(), GeneratorURL: w.inert.link(member.GeneratorURL),
-		},
-		UpdatedAt: n.At.Std(),
-	}
-	if ended {
-		a.EndsAt = member.EndsAt.Std()
-		if member.EndsAt == 0 {
-			a.EndsAt = n.At.Std()
-		}
-		// The notifiers compare it with the machine's clock, which may be behind
-		// the log's: an end in the future would turn the resolve into a trigger.
-		if now := time.Now(); !a.EndsAt.Before(now) {
-			a.EndsAt = now.Add(-time.Millisecond)
-		}
-	}
-	addMissing(a.Annotations, "runbook_url", w.inert.link(m.Context.Runbook))
-	addMissing(a.Annotations, "owner", w.inert.label(m.Context.Owner))
-	addMissing(a.Annotations, "winnow_note", w.inert.note(m.Context.Degraded))
-	if m.Redelivered && w.kind == "webhook" { // a program reads it, and has no key to fold by
-		addMissing(a.Annotations, "redelivered", "true")
-	}
-	return a
-}
-
-func addMissing(ls model.LabelSet, name model.LabelName, value string) {
-	if _, ok := ls[name]; !ok && value != "" {
-		ls[name] = model.LabelValue(value)
-	}
-}
-
 // context hands the notifiers what they look for in a context.
-func (w *wrapped) context(ctx context.Context, m *Message, alerts []*amalert.Alert) context.Context {
+func (w *wrapped) context(ctx context.Context, m *Message, groupLabels, routeLabels model.LabelSet) context.Context {
 	n := m.Notification
 	ctx = notify.WithReceiverName(ctx, n.Receiver)
 	ctx = notify.WithGroupKey(ctx, m.Key)
-	ctx = notify.WithGroupLabels(ctx, w.groupLabels(n))
-	ctx = notify.WithRouteLabels(ctx, w.routeLabels(n, alerts))
+	ctx = notify.WithGroupLabels(ctx, groupLabels)
+	ctx = notify.WithRouteLabels(ctx, routeLabels)
 	ctx = notify.WithRouteID(ctx, n.RouteID)
 	ctx = notify.WithNow(ctx, n.At.Std())
 	ctx = notify.WithNotificationReason(ctx, reasonOf(m))
@@ -203,23 +155,25 @@ func (w *wrapped) context(ctx context.Context, m *Message, alerts []*amalert.Ale
 
 // groupLabels has one more label in a storm. There is no other place where each
 // default template says what people see first.
-func (w *wrapped) groupLabels(n *correlate.Notification) model.LabelSet {
-	ls := labelSet(w.inert.labels(n.GroupLabels))
-	if n.Storm != nil {
-		ls["storm"] = model.LabelValue("storm of " + plural(n.Storm.Joined, "alert"))
+func (w *wrapped) groupLabels(n *correlate.Notification) alert.Labels {
+	ls := w.inert.labels(n.GroupLabels)
+	if n.Storm == nil {
+		return ls
 	}
-	return ls
+	storm := alert.Label{Name: "storm", Value: "storm of " + plural(n.Storm.Joined, "alert")}
+	others := slices.DeleteFunc(slices.Clone(ls), func(l alert.Label) bool { return l.Name == storm.Name })
+	return appendWithMissing(nil, others, alert.Labels{storm})
 }
 
 // routeLabels renders the route's labels as Alertmanager does, and adds what a
 // template may want of Winnow: incident and deliveries. They are route labels
 // because no default template prints those, so that a payload is, byte for
 // byte, what Alertmanager sends until a template asks for more.
-func (w *wrapped) routeLabels(n *correlate.Notification, alerts []*amalert.Alert) model.LabelSet {
+func (w *wrapped) routeLabels(n *correlate.Notification, groupLabels model.LabelSet, alerts []*amalert.Alert) model.LabelSet {
 	raw := labelSet(n.RouteLabels)
 	out := make(model.LabelSet, len(raw)+2)
 	if len(raw) > 0 {
-		d := w.tmpl.Data(n.Receiver, w.groupLabels(n), raw, notify.ReasonUnknown.String(), alerts...)
+		d := w.tmpl.Data(n.Receiver, groupLabels, raw, notify.ReasonUnknown.String(), alerts...)
 		render := w.tmpl.RouteLabelRenderer(d)
 		for name := range raw {
 			v, err := render(string(name))
@@ -231,9 +185,20 @@ func (w *wrapped) routeLabels(n *correlate.Notification, alerts []*amalert.Alert
 			out[name] = model.LabelValue(v)
 		}
 	}
-	addMissing(out, "incident", correlate.IncidentName(n.Incident))
-	addMissing(out, "deliveries", strconv.FormatUint(deliveries(n), 10))
+	for _, l := range ownRouteLabels(n) {
+		name := model.LabelName(l.Name)
+		if _, ok := out[name]; !ok {
+			out[name] = model.LabelValue(l.Value)
+		}
+	}
 	return out
+}
+
+func ownRouteLabels(n *correlate.Notification) alert.Labels {
+	return alert.Labels{
+		{Name: "deliveries", Value: strconv.FormatUint(deliveries(n), 10)},
+		{Name: "incident", Value: correlate.IncidentName(n.Incident)},
+	}
 }
 
 func reasonOf(m *Message) notify.NotifyReason {

@@ -186,6 +186,7 @@ func (b *builder) wrap(receiver string, field, index int, conf reflect.Value, se
 		// Version 1 of PagerDuty's API answers 403 where version 2 answers 429.
 		w.retry403 = pd.ServiceKey != "" || pd.ServiceKeyFile != ""
 	}
+	w.hook = plainHook(conf)
 	w.settle(b, field, index, conf)
 	return w, nil
 }

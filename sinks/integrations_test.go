@@ -105,7 +105,7 @@ func (p *provider) build(t *testing.T, conf string) Integration {
 	return buildOne(t, conf, commoncfg.WithDialContextFunc(p.dial))
 }
 
-func buildOne(t *testing.T, conf string, http ...commoncfg.HTTPClientOption) Integration {
+func buildOne(t testing.TB, conf string, http ...commoncfg.HTTPClientOption) Integration {
 	t.Helper()
 	cfg, err := amconfig.Load("route: {receiver: oncall}\nreceivers:\n- name: oncall\n  " + conf)
 	if err != nil {

@@ -22,7 +22,8 @@ import (
 // lane stands between the notifier and its HTTP transport: it sees the answers,
 // binds every request to the attempt's deadline also where the notifier
 // forgets to (Telegram, Opsgenie's updates), caps what is read of an answer,
-// and closes what is left open (Webex).
+// closes what is left open (Webex), and sends the payload that was written here
+// in the place of the notifier's.
 type lane struct {
 	integration notify.Integration
 	client      *http.Client // nil where the notifier has none within reach
@@ -30,10 +31,14 @@ type lane struct {
 	conf        reflect.Value     // what the notifier was built of, its own
 	fixed       map[string]string // templates of it that say something fixed in this attempt
 
-	mu     sync.Mutex
-	ctx    context.Context // of the attempt under way, nil between attempts
-	seen   answers
-	bodies []*body
+	telling telling // of the attempt under way, and its memory for the next
+	buffer  []byte  // empty, for a payload
+
+	mu      sync.Mutex
+	ctx     context.Context // of the attempt under way, nil between attempts
+	payload *payload        // what its requests send, nil where that is the notifier's
+	seen    answers
+	bodies  []*body
 }
 
 // answers is what an attempt's requests came to.
@@ -102,27 +107,33 @@ func httpClientOf(in *notify.Integration) *http.Client {
 	return nil
 }
 
-func (l *lane) begin(ctx context.Context) {
+// begin begins an attempt. p takes the place of what the notifier would send,
+// unless it is nil.
+func (l *lane) begin(ctx context.Context, p *payload) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ctx, l.seen = ctx, answers{}
+	l.ctx, l.payload, l.seen = ctx, p, answers{}
 }
 
 func (l *lane) end() answers {
 	l.mu.Lock()
-	seen, bodies := l.seen, l.bodies
-	l.ctx, l.bodies = nil, nil
+	seen, bodies, p := l.seen, l.bodies, l.payload
+	l.ctx, l.bodies, l.payload = nil, nil, nil
 	l.mu.Unlock()
 	for _, b := range bodies {
 		_ = b.Close() // a second time for all that the notifier closed
 	}
+	if p != nil {
+		l.buffer = p.end()
+	}
+	l.telling.forget()
 	return seen
 }
 
 // RoundTrip sends one request of the attempt under way.
 func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 	l.mu.Lock()
-	attempt := l.ctx
+	attempt, p := l.ctx, l.payload
 	l.seen.requests++
 	l.seen.status, l.seen.after = 0, 0
 	l.mu.Unlock()
@@ -139,7 +150,11 @@ func (l *lane) RoundTrip(req *http.Request) (*http.Response, error) {
 		connected = true
 		mu.Unlock()
 	}})
-	resp, err := l.base.RoundTrip(req.WithContext(ctx))
+	out := req.WithContext(ctx)
+	if p != nil {
+		p.replace(out)
+	}
+	resp, err := l.base.RoundTrip(out)
 	mu.Lock()
 	sent := connected
 	mu.Unlock()

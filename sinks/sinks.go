@@ -3,7 +3,8 @@
 // pointless. It reports to its caller what became of each.
 //
 // Alertmanager's eighteen integrations are built from its receivers block and
-// wrapped (build.go, alertmanager.go); stdout and jsonl are our own.
+// wrapped (build.go, alertmanager.go), and what a plain webhook sends is written
+// here (webhook.go); stdout and jsonl are our own.
 //
 // It never decides whether or whom to page, never gives up on a page that may
 // still be accepted, never lets one integration slow another, and never lets a

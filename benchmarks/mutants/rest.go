@@ -166,6 +166,21 @@ var ofTheSinks = []mutant{
 		edit: edit{"sinks/classify.go", `case status >= 500:`, `case status >= 400:`},
 		pkg:  "sinks", tests: "TestStatus",
 	},
+	{
+		name: "payload-written-over-while-read", breaks: "what a transport still reads of one message is not another one's",
+		edit: edit{"sinks/payload.go", `p.open > 0 || cap(p.b)`, `cap(p.b)`},
+		pkg:  "sinks", tests: "TestPayloadIsNotReusedWhileRead",
+	},
+	{
+		name: "url-rendered-of-no-alerts", breaks: "a template of the configuration is rendered from all alerts",
+		edit: edit{"sinks/webhook.go", ` || strings.Contains(string(c.URL), "{{")`, ` || strings.HasPrefix(string(c.URL), "{{")`},
+		pkg:  "sinks", tests: "TestPayloadsLeftToTheNotifier",
+	},
+	{
+		name: "webhook-with-a-name-twice", breaks: "a webhook is, byte for byte, Alertmanager's",
+		edit: edit{"sinks/webhook.go", ` && isSorted(t.labels) && isSorted(t.annotations)`, ``},
+		pkg:  "sinks", tests: "TestWebhookIsAlertmanagers",
+	},
 }
 
 // ofTheNode are planted in the guard, in what tries a configuration, and in what

@@ -9,6 +9,16 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestFullLogSaysUnavailable TestNothingIsAcceptedAfterAWriteThatFailed",
 	},
 	{
+		name: "reader-waits-for-what-is-stored", breaks: "what was stored without an answer is read",
+		edit: edit{"internal/stream/writer.go", "\t\tw.s.logTail.doubt()\n", ""},
+		pkg:  "internal/stream", tests: "TestReaderFindsWhatWasStoredUnsaid",
+	},
+	{
+		name: "tail-passes-over-a-gap", breaks: "a reader has each message once and in order",
+		edit: edit{"internal/stream/tail.go", `if !t.known || seq != t.last+1 {`, `if !t.known {`},
+		pkg:  "internal/stream", tests: "TestTailAgainstList",
+	},
+	{
 		name: "verify-believes-a-record", breaks: "verify names each flipped byte",
 		edit: edit{"internal/stream/files.go", `string(r.hash.Sum(sum[:0])) != string(b[end:size])`, `string(r.hash.Sum(sum[:0])) == ""`},
 		pkg:  "internal/verify", tests: "TestEveryFlippedByteIsNamed",

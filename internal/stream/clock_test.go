@@ -59,10 +59,10 @@ func headers(t *testing.T, s *Stream) (out []frame.Header, last uint64) {
 // is lost, when nothing is stored, and when the log is opened anew.
 func TestStepsOfTheClockAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, l := t.TempDir(), &line{}
+		dir, l := t.TempDir(), (*line)(nil)
 		clock := &settable{begun: time.Now()}
 		open := func() *Stream {
-			s, err := Open(t.Context(), Options{Dir: dir, Clock: clock.tell, Line: func(c net.Conn) net.Conn { l.Conn = c; return l }})
+			s, err := Open(t.Context(), Options{Dir: dir, Clock: clock.tell, Line: func(c net.Conn) net.Conn { l = &line{Conn: c}; return l }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -62,7 +62,7 @@ func (l *Look) each(ctx context.Context, st jetstream.Stream, name string, each 
 	if err != nil || held.First > held.Last {
 		return err
 	}
-	r, err := l.s.read(ctx, name, bySequence(held.First))
+	r, err := l.s.read(ctx, name, bySequence(held.First), nil)
 	if err != nil {
 		return err
 	}

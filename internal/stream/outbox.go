@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/frame"
 )
 
@@ -95,8 +97,10 @@ func (s *Stream) Commit(ctx context.Context, record []byte, after uint64) (uint6
 		err = s.Broken() // nothing is taken for written any more
 	}
 	if err == nil {
+		s.outboxTail.add(ack.Sequence, alert.TimeOf(time.Now()), record)
 		return ack.Sequence, nil
 	}
+	s.outboxTail.doubt()
 	if wrongSequence(err) {
 		return 0, fmt.Errorf("%w: commit after %d: %w", ErrFenced, after, err)
 	}

@@ -46,39 +46,47 @@ type Message struct {
 type Reader struct {
 	s    *Stream
 	name string
+	tail *tail         // of what it reads; nil where it goes by the server alone
 	quit chan struct{} // closed by Close
 
-	mu     sync.Mutex
-	cfg    jetstream.OrderedConsumerConfig
-	it     jetstream.MessagesContext // nil when there is no server
-	count  uint64                    // of the messages of it
-	closed bool
+	mu       sync.Mutex
+	cfg      jetstream.OrderedConsumerConfig
+	next     uint64                    // what Next returns next; 0 where it is not known yet
+	it       jetstream.MessagesContext // nil when there is no server, or need of one
+	consumer jetstream.Consumer        // that it is of
+	count    uint64                    // of the messages of it
+	closed   bool
 }
 
 // ReadLog reads the log from the message with sequence from on.
 func (s *Stream) ReadLog(ctx context.Context, from uint64) (*Reader, error) {
-	return s.read(ctx, logName, bySequence(from))
+	return s.read(ctx, logName, bySequence(from), &s.logTail)
 }
 
 // ReadLogSince reads the log from the first message that was stored at a time or
-// after it.
+// after it. It takes nobody's word but the server's for what the log holds.
 func (s *Stream) ReadLogSince(ctx context.Context, since time.Time) (*Reader, error) {
 	return s.read(ctx, logName, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
-	})
+	}, nil)
 }
 
 // ReadOutbox reads the outbox from the record with sequence from on.
 func (s *Stream) ReadOutbox(ctx context.Context, from uint64) (*Reader, error) {
-	return s.read(ctx, outboxName, bySequence(from))
+	return s.read(ctx, outboxName, bySequence(from), &s.outboxTail)
 }
 
 func bySequence(from uint64) jetstream.OrderedConsumerConfig {
 	return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1)}
 }
 
-func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig) (*Reader, error) {
-	r := &Reader{s: s, name: name, quit: make(chan struct{}), cfg: cfg}
+// read reads what the server has and, where others write nothing, takes the end
+// from t, unless it is nil.
+func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig, t *tail) (*Reader, error) {
+	r := &Reader{s: s, name: name, quit: make(chan struct{}), cfg: cfg, next: cfg.OptStartSeq}
+	if !s.Shared() {
+		r.tail = t
+	}
 	l, err := s.linked()
 	if err == nil {
 		err = r.begin(ctx, l)
@@ -107,7 +115,17 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 	if r.name == outboxName {
 		ahead = readAheadOutbox
 	}
-	it, err := r.consume(ctx, l, &cfg, jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes))
+	c, err := r.consumerOf(ctx, l, &cfg)
+	if err != nil {
+		return err
+	}
+	limit := jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes)
+	var it jetstream.MessagesContext
+	if r.s.Shared() {
+		it, err = c.Messages(limit, jetstream.PullExpiry(readerExpiry), jetstream.PullHeartbeat(readerHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	} else {
+		it, err = c.Messages(limit)
+	}
 	if err != nil {
 		return err
 	}
@@ -117,29 +135,21 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 		it.Stop()
 		return ErrClosed
 	}
-	r.it, r.count = it, 0
+	r.it, r.consumer, r.count = it, c, 0
 	return nil
 }
 
-// consume makes a consumer at the server. The client's ordered one looks after
+// consumerOf makes a consumer at the server. The client's ordered one looks after
 // itself, with a lock held and pauses of up to 10 s between two tries: that is
 // well with a server in this process, and too long where another may be gone.
-func (r *Reader) consume(ctx context.Context, l *link, cfg *jetstream.OrderedConsumerConfig, limit jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+func (r *Reader) consumerOf(ctx context.Context, l *link, cfg *jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
 	if !r.s.Shared() {
-		c, err := l.js.OrderedConsumer(ctx, r.name, *cfg)
-		if err != nil {
-			return nil, err
-		}
-		return c.Messages(limit)
+		return l.js.OrderedConsumer(ctx, r.name, *cfg)
 	}
-	c, err := l.js.CreateConsumer(ctx, r.name, jetstream.ConsumerConfig{
+	return l.js.CreateConsumer(ctx, r.name, jetstream.ConsumerConfig{
 		DeliverPolicy: cfg.DeliverPolicy, OptStartSeq: cfg.OptStartSeq, OptStartTime: cfg.OptStartTime,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: readerInactive,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return c.Messages(limit, jetstream.PullExpiry(readerExpiry), jetstream.PullHeartbeat(readerHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 }
 
 // ErrClosed is what Next returns once the reader is closed.
@@ -149,10 +159,27 @@ var ErrClosed = errors.New("stream: reader closed")
 func (r *Reader) Next() (Message, error) {
 	for {
 		r.mu.Lock()
-		it, closed := r.it, r.closed
+		it, next, closed := r.it, r.next, r.closed
 		r.mu.Unlock()
 		if closed {
 			return Message{}, ErrClosed
+		}
+		if r.tail != nil && next > 0 {
+			m, wait := r.tail.get(next)
+			if it != nil && (m != nil || wait != nil) {
+				r.leave(it)
+			}
+			if m != nil {
+				r.goOn(m.Seq + 1)
+				return *m, nil
+			}
+			if wait != nil {
+				select {
+				case <-wait:
+				case <-r.quit:
+				}
+				continue
+			}
 		}
 		if it == nil {
 			if err := r.resume(); err != nil {
@@ -193,8 +220,38 @@ func (r *Reader) follows(it jetstream.MessagesContext, meta *jetstream.MsgMetada
 		return false
 	}
 	r.count++
-	r.cfg = bySequence(meta.Sequence.Stream + 1)
+	r.from(meta.Sequence.Stream + 1)
 	return true
+}
+
+func (r *Reader) goOn(seq uint64) {
+	r.mu.Lock()
+	r.from(seq)
+	r.mu.Unlock()
+}
+
+// from says which message is next. The caller holds r.mu.
+func (r *Reader) from(seq uint64) { r.next, r.cfg = seq, bySequence(seq) }
+
+// leave has the server forget a consumer that is needed no longer, which it
+// otherwise does after minutes.
+func (r *Reader) leave(it jetstream.MessagesContext) {
+	r.mu.Lock()
+	c := r.consumer
+	r.mu.Unlock()
+	r.drop(it)
+	info := c.CachedInfo()
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	l := r.s.link
+	if l == nil || info == nil {
+		return
+	}
+	r.s.leaving.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		_ = l.js.DeleteConsumer(ctx, r.name, info.Name) // or it goes by itself
+	})
 }
 
 // drop has an iterator replaced.

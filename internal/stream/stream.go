@@ -101,6 +101,9 @@ type Stream struct {
 	readers map[*Reader]struct{}
 
 	writer     *writer
+	logTail    tail
+	outboxTail tail
+	leaving    sync.WaitGroup // readers that take leave of the server
 	maxPayload int
 	faults     []error // found and mended by Open
 	watching   sync.WaitGroup
@@ -411,6 +414,7 @@ func (s *Stream) shut() (err error) {
 	if l != nil {
 		l.nc.Close()
 	}
+	s.leaving.Wait()
 	if s.broker != nil {
 		err = s.broker.stop()
 	}

@@ -113,6 +113,7 @@ func (w *writer) resync(ctx context.Context) (at alert.Time, err error) {
 	}
 	w.counter, w.last, w.before = h.Counter+1, msg.Sequence, frame.Checksum(msg.Data)
 	w.stored.Store(w.last)
+	w.s.logTail.begin(w.last)
 	if h.At == 0 {
 		h.At = alert.TimeOf(msg.Time)
 	}
@@ -343,6 +344,7 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 		err = w.s.Broken() // whatever the server says, nothing is accepted any more
 	}
 	if w.doubt = err != nil; w.doubt {
+		w.s.logTail.doubt()
 		return 0, err
 	}
 	w.took = time.Since(asked)
@@ -350,6 +352,7 @@ func (w *writer) store(ctx context.Context) (uint64, error) {
 	w.counter++
 	w.last, w.before = ack.Sequence, frame.Checksum(w.frame)
 	w.stored.Store(ack.Sequence)
+	w.s.logTail.add(ack.Sequence, h.At, w.frame)
 	return ack.Sequence, nil
 }
 

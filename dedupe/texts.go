@@ -3,6 +3,7 @@ package dedupe
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -285,6 +286,7 @@ func (s *texts) whole(b []byte, keep bool) (string, []byte) {
 func (s *texts) labels(dst alert.Labels, b []byte, keep bool) (alert.Labels, []byte) {
 	count, n := binary.Uvarint(b)
 	b = b[n:]
+	dst = slices.Grow(dst, int(count))
 	for range count {
 		var l alert.Label
 		l.Name, b = s.str(b, keep)
@@ -302,6 +304,7 @@ func (s *texts) annotations(dst alert.Labels, b []byte, keep bool) (alert.Labels
 	}
 	count, n := binary.Uvarint(b)
 	b = b[n:]
+	dst = slices.Grow(dst, int(count))
 	for range count {
 		var l alert.Label
 		l.Name, b = s.str(b, keep)

@@ -51,12 +51,13 @@ type runbookEnricher struct {
 func (*runbookEnricher) Name() string { return "runbook" }
 
 func (e *runbookEnricher) Enrich(ctx context.Context, n *correlate.Notification, c *Context) error {
+	var last readLink
 	for i := range n.Alerts[:min(len(n.Alerts), maxMembers)] {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		m := &n.Alerts[i]
-		link := annotationURL(m, runbookAnnotations[:], c)
+		link := annotationURL(m, runbookAnnotations[:], c, &last)
 		if link == "" && c.Runbook == "" {
 			link = e.byRule(n, m, c)
 		}
@@ -118,17 +119,25 @@ func appendLabels(b []byte, ls alert.Labels) []byte {
 	return b
 }
 
+// readLink is a link as it was written and as it was read: alerts of one rule
+// mostly have the same.
+type readLink struct{ text, link string }
+
 // annotationURL returns the first of the annotations that is a link, and notes
-// those that are something else.
-func annotationURL(m *correlate.Member, names []string, c *Context) string {
+// those that are something else. last is what it returned last, for any alert.
+func annotationURL(m *correlate.Member, names []string, c *Context, last *readLink) string {
 	for _, name := range names {
 		v := m.Annotations.Get(name)
 		if v == "" {
 			continue
 		}
+		if v == last.text {
+			return last.link
+		}
 		u, err := webURL(v)
 		if err == nil {
-			return u.String()
+			*last = readLink{v, u.String()}
+			return last.link
 		}
 		c.Notes = append(c.Notes, fmt.Sprintf("annotation %s of %s is ignored: %v", name, memberName(m), err))
 	}

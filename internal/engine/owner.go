@@ -36,6 +36,8 @@ type Owner struct {
 	committed commitPoint
 	outbox    struct{ seq, counter uint64 } // of the last record
 	inherited uint64                        // the last record of the life before
+	packer    frame.CommitPacker
+	record    []byte // made last
 
 	readFrom  uint64 // the first message that the shard has not applied
 	padTo     uint64 // the highest number that messages of the log have had
@@ -205,15 +207,16 @@ func (o *Owner) Next(seq uint64, outputs []correlate.Notification) (*frame.Commi
 }
 
 // Encode packs a record. One that is larger than limit shows fewer annotations,
-// and if that is not enough lists fewer alerts and counts the rest.
+// and if that is not enough lists fewer alerts and counts the rest. What it
+// returns is valid until the next call.
 func (o *Owner) Encode(c *frame.Commit, limit int) ([]byte, error) {
 	for {
-		record, err := frame.AppendCommit(nil, o.outbox.counter+1, c)
-		if err != nil {
+		var err error
+		if o.record, err = o.packer.Append(o.record[:0], o.outbox.counter+1, c); err != nil {
 			return nil, fmt.Errorf("engine: commit: %w", err)
 		}
-		if len(record) <= limit || !strip(c.Outputs) && !shorten(c.Outputs) {
-			return record, nil
+		if len(o.record) <= limit || !strip(c.Outputs) && !shorten(c.Outputs) {
+			return o.record, nil
 		}
 	}
 }

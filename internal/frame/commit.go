@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"slices"
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/correlate"
@@ -30,25 +29,41 @@ func (c *Commit) Reaches(input uint64) bool {
 	return c.Input >= input || c.Input+1 == input && c.Partial > 0
 }
 
-// AppendCommit appends an encoded commit record to dst.
-func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
-	head := *c
-	head.Outputs = slices.Clone(c.Outputs)
-	var s Segment
-	for i := range head.Outputs {
-		s.appendMembers(head.Outputs[i].Alerts, c.At)
-		head.Outputs[i].Alerts = nil
+// CommitPacker makes commit records and keeps its memory from one to the next.
+// The zero value is ready.
+type CommitPacker struct {
+	segment Segment
+	outputs []correlate.Notification
+	raw     []byte
+}
+
+// Append appends an encoded commit record to dst.
+func (p *CommitPacker) Append(dst []byte, counter uint64, c *Commit) ([]byte, error) {
+	s := &p.segment
+	s.Reset()
+	p.outputs = append(p.outputs[:0], c.Outputs...)
+	for i := range p.outputs {
+		s.appendMembers(p.outputs[i].Alerts, c.At)
+		p.outputs[i].Alerts = nil
 	}
+	s.symbols.letGo()
+	head := *c
+	head.Outputs = p.outputs
 	text, err := json.Marshal(&head)
+	clear(p.outputs)
 	if err != nil {
 		return dst, err
 	}
-	raw := make([]byte, 0, len(text)+s.Size()+3*binary.MaxVarintLen64)
-	raw = binary.AppendUvarint(raw, uint64(len(text)))
-	raw = append(raw, text...)
-	raw = s.symbols.append(raw)
-	raw = append(raw, s.events...)
-	return seal(dst, 'C', commitVersion, Header{Counter: counter, At: c.At}, raw), nil
+	p.raw = binary.AppendUvarint(p.raw[:0], uint64(len(text)))
+	p.raw = append(p.raw, text...)
+	p.raw = s.symbols.append(p.raw)
+	p.raw = append(p.raw, s.events...)
+	return seal(dst, 'C', commitVersion, Header{Counter: counter, At: c.At}, p.raw), nil
+}
+
+// AppendCommit is Append of a CommitPacker that is used once.
+func AppendCommit(dst []byte, counter uint64, c *Commit) ([]byte, error) {
+	return new(CommitPacker).Append(dst, counter, c)
 }
 
 // DecodeCommit reads what AppendCommit wrote. It keeps nothing of msg.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/winnowhq/winnow/alert"
@@ -34,6 +35,7 @@ const (
 
 // Measure runs the probes once.
 func (la *Latency) Measure(ctx context.Context, s *Subject, dir string) (_ Figures, err error) {
+	syscall.Sync() // what runs before this one have left to be written is not its disk's
 	floor, err := la.syncs(dir)
 	if err != nil {
 		return nil, err

@@ -164,24 +164,13 @@ func (r *Reader) Next() (Message, error) {
 		if closed {
 			return Message{}, ErrClosed
 		}
-		if r.tail != nil && next > 0 {
-			m, wait := r.tail.get(next)
-			if it != nil && (m != nil || wait != nil) {
-				r.leave(it)
-			}
-			if m != nil {
-				r.goOn(m.Seq + 1)
-				return *m, nil
-			}
-			if wait != nil {
-				select {
-				case <-wait:
-				case <-r.quit:
-				}
-				continue
-			}
-		}
-		if it == nil {
+		m, there := r.fromTail(it, next)
+		switch {
+		case m != nil:
+			return *m, nil
+		case there:
+			continue
+		case it == nil:
 			if err := r.resume(); err != nil {
 				return Message{}, err
 			}
@@ -211,6 +200,32 @@ func (r *Reader) Next() (Message, error) {
 	}
 }
 
+// fromTail takes the next message from the tail, or waits until it may be there.
+// It reports false where the server has to be asked.
+func (r *Reader) fromTail(it jetstream.MessagesContext, next uint64) (m *Message, there bool) {
+	if r.tail == nil || next == 0 {
+		return nil, false
+	}
+	m, wait := r.tail.get(next)
+	if m == nil && wait == nil {
+		return nil, false
+	}
+	if it != nil {
+		r.leave(it)
+	}
+	if m != nil {
+		r.mu.Lock()
+		r.from(next + 1)
+		r.mu.Unlock()
+		return m, true
+	}
+	select {
+	case <-wait:
+	case <-r.quit:
+	}
+	return nil, true
+}
+
 // follows notes a message, if it is the next: one that was lost on its way is no
 // gap in the stream. The client's ordered consumer sees to that itself.
 func (r *Reader) follows(it jetstream.MessagesContext, meta *jetstream.MsgMetadata) bool {
@@ -222,12 +237,6 @@ func (r *Reader) follows(it jetstream.MessagesContext, meta *jetstream.MsgMetada
 	r.count++
 	r.from(meta.Sequence.Stream + 1)
 	return true
-}
-
-func (r *Reader) goOn(seq uint64) {
-	r.mu.Lock()
-	r.from(seq)
-	r.mu.Unlock()
 }
 
 // from says which message is next. The caller holds r.mu.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,10 +235,10 @@ func shortName(n *correlate.Notification) string {
 // the guard has paged since, ends under the key of that page alone.
 func TestEndUnderAnotherKeyIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := false
+		var down atomic.Bool
 		d := newDesk(t)
 		pager := d.sink("a[0]", func(ctx context.Context, m *Message) error {
-			if down {
+			if down.Load() {
 				return refuse(ctx, m)
 			}
 			return nil
@@ -250,11 +251,11 @@ func TestEndUnderAnotherKeyIsTold(t *testing.T) {
 			d.deliver(n)
 		}
 		said(correlate.Page, 1, "g#error")
-		down = true
+		down.Store(true)
 		said(correlate.Resolve, 2, "g#error")
 		said(correlate.Resolve, 3, "g#critical")
 		said(correlate.Resolve, 4, "g#critical", "g#other") // which closes all that the one before does
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		d.wantSent("0s INC-1/1 page key g#error (page)", "0s INC-1/2 resolve key g#error", "1s INC-1/2 resolve key g#error", "1s INC-1/4 resolve key g#critical", "1s INC-1/4 resolve key g#other")
 	})

@@ -99,12 +99,11 @@ type dashboardEnricher struct{}
 func (dashboardEnricher) Name() string { return "dashboard" }
 
 func (dashboardEnricher) Enrich(ctx context.Context, n *correlate.Notification, c *Context) error {
-	var last readLink
 	for i := range n.Alerts[:min(len(n.Alerts), maxMembers)] {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if link := annotationURL(&n.Alerts[i], dashboardAnnotations[:], c, &last); link != "" {
+		if link := new(readLink).of(&n.Alerts[i], dashboardAnnotations[:], c); link != "" {
 			c.Dashboard = link
 			return nil
 		}

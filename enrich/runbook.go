@@ -57,7 +57,7 @@ func (e *runbookEnricher) Enrich(ctx context.Context, n *correlate.Notification,
 			return err
 		}
 		m := &n.Alerts[i]
-		link := annotationURL(m, runbookAnnotations[:], c, &last)
+		link := last.of(m, runbookAnnotations[:], c)
 		if link == "" && c.Runbook == "" {
 			link = e.byRule(n, m, c)
 		}
@@ -119,13 +119,13 @@ func appendLabels(b []byte, ls alert.Labels) []byte {
 	return b
 }
 
-// readLink is a link as it was written and as it was read: alerts of one rule
-// mostly have the same.
+// readLink is the link that was read last, as it was written and as it is: alerts
+// of one rule mostly have the same.
 type readLink struct{ text, link string }
 
-// annotationURL returns the first of the annotations that is a link, and notes
-// those that are something else. last is what it returned last, for any alert.
-func annotationURL(m *correlate.Member, names []string, c *Context, last *readLink) string {
+// of returns the first of the annotations that is a link, and notes those that are
+// something else.
+func (last *readLink) of(m *correlate.Member, names []string, c *Context) string {
 	for _, name := range names {
 		v := m.Annotations.Get(name)
 		if v == "" {

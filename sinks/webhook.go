@@ -1,6 +1,8 @@
 package sinks
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"reflect"
 	"regexp"
@@ -108,7 +110,7 @@ func (t *told) append(b []byte) (_ []byte, ok bool) {
 	b, startErr := appendTime(append(b, `,"startsAt":`...), t.starts)
 	b, endErr := appendTime(append(b, `,"endsAt":`...), t.ends)
 	b = appendString(append(b, `,"generatorURL":`...), t.link)
-	b = appendHex(append(b, `,"fingerprint":"`...), fingerprintOf(t.labels))
+	b = hex.AppendEncode(append(b, `,"fingerprint":"`...), binary.BigEndian.AppendUint64(nil, fingerprintOf(t.labels)))
 	return append(b, '"', '}'), startErr == nil && endErr == nil && isSorted(t.labels) && isSorted(t.annotations)
 }
 
@@ -154,13 +156,6 @@ func fingerprintOf(ls alert.Labels) uint64 {
 		}
 	}
 	return h
-}
-
-func appendHex(b []byte, v uint64) []byte {
-	for shift := 60; shift >= 0; shift -= 4 {
-		b = append(b, "0123456789abcdef"[v>>shift&15])
-	}
-	return b
 }
 
 func appendTime(b []byte, t time.Time) ([]byte, error) {

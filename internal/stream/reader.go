@@ -51,7 +51,6 @@ type Reader struct {
 
 	mu       sync.Mutex
 	cfg      jetstream.OrderedConsumerConfig
-	next     uint64                    // what Next returns next; 0 where it is not known yet
 	it       jetstream.MessagesContext // nil when there is no server, or need of one
 	consumer jetstream.Consumer        // that it is of
 	count    uint64                    // of the messages of it
@@ -83,7 +82,7 @@ func bySequence(from uint64) jetstream.OrderedConsumerConfig {
 // read reads what the server has and, where others write nothing, takes the end
 // from t, unless it is nil.
 func (s *Stream) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig, t *tail) (*Reader, error) {
-	r := &Reader{s: s, name: name, quit: make(chan struct{}), cfg: cfg, next: cfg.OptStartSeq}
+	r := &Reader{s: s, name: name, quit: make(chan struct{}), cfg: cfg}
 	if !s.Shared() {
 		r.tail = t
 	}
@@ -115,17 +114,7 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 	if r.name == outboxName {
 		ahead = readAheadOutbox
 	}
-	c, err := r.consumerOf(ctx, l, &cfg)
-	if err != nil {
-		return err
-	}
-	limit := jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes)
-	var it jetstream.MessagesContext
-	if r.s.Shared() {
-		it, err = c.Messages(limit, jetstream.PullExpiry(readerExpiry), jetstream.PullHeartbeat(readerHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-	} else {
-		it, err = c.Messages(limit)
-	}
+	c, it, err := r.consume(ctx, l, &cfg, jetstream.PullMaxMessagesWithBytesLimit(ahead, readAheadBytes))
 	if err != nil {
 		return err
 	}
@@ -139,17 +128,26 @@ func (r *Reader) begin(ctx context.Context, l *link) error {
 	return nil
 }
 
-// consumerOf makes a consumer at the server. The client's ordered one looks after
+// consume makes a consumer at the server. The client's ordered one looks after
 // itself, with a lock held and pauses of up to 10 s between two tries: that is
 // well with a server in this process, and too long where another may be gone.
-func (r *Reader) consumerOf(ctx context.Context, l *link, cfg *jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
+func (r *Reader) consume(ctx context.Context, l *link, cfg *jetstream.OrderedConsumerConfig, limit jetstream.PullMessagesOpt) (c jetstream.Consumer, it jetstream.MessagesContext, err error) {
 	if !r.s.Shared() {
-		return l.js.OrderedConsumer(ctx, r.name, *cfg)
+		if c, err = l.js.OrderedConsumer(ctx, r.name, *cfg); err != nil {
+			return nil, nil, err
+		}
+		it, err = c.Messages(limit)
+		return c, it, err
 	}
-	return l.js.CreateConsumer(ctx, r.name, jetstream.ConsumerConfig{
+	c, err = l.js.CreateConsumer(ctx, r.name, jetstream.ConsumerConfig{
 		DeliverPolicy: cfg.DeliverPolicy, OptStartSeq: cfg.OptStartSeq, OptStartTime: cfg.OptStartTime,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: readerInactive,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	it, err = c.Messages(limit, jetstream.PullExpiry(readerExpiry), jetstream.PullHeartbeat(readerHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	return c, it, err
 }
 
 // ErrClosed is what Next returns once the reader is closed.
@@ -159,7 +157,7 @@ var ErrClosed = errors.New("stream: reader closed")
 func (r *Reader) Next() (Message, error) {
 	for {
 		r.mu.Lock()
-		it, next, closed := r.it, r.next, r.closed
+		it, next, closed := r.it, r.cfg.OptStartSeq, r.closed
 		r.mu.Unlock()
 		if closed {
 			return Message{}, ErrClosed
@@ -200,8 +198,9 @@ func (r *Reader) Next() (Message, error) {
 	}
 }
 
-// fromTail takes the next message from the tail, or waits until it may be there.
-// It reports false where the server has to be asked.
+// fromTail takes the next message, 0 where its number is not known yet, from the
+// tail, or waits until it may be there. It reports false where the server has to be
+// asked.
 func (r *Reader) fromTail(it jetstream.MessagesContext, next uint64) (m *Message, there bool) {
 	if r.tail == nil || next == 0 {
 		return nil, false
@@ -215,7 +214,7 @@ func (r *Reader) fromTail(it jetstream.MessagesContext, next uint64) (m *Message
 	}
 	if m != nil {
 		r.mu.Lock()
-		r.from(next + 1)
+		r.cfg = bySequence(next + 1)
 		r.mu.Unlock()
 		return m, true
 	}
@@ -235,12 +234,9 @@ func (r *Reader) follows(it jetstream.MessagesContext, meta *jetstream.MsgMetada
 		return false
 	}
 	r.count++
-	r.from(meta.Sequence.Stream + 1)
+	r.cfg = bySequence(meta.Sequence.Stream + 1)
 	return true
 }
-
-// from says which message is next. The caller holds r.mu.
-func (r *Reader) from(seq uint64) { r.next, r.cfg = seq, bySequence(seq) }
 
 // leave has the server forget a consumer that is needed no longer, which it
 // otherwise does after minutes.

@@ -215,8 +215,8 @@ bench-stages: ## each stage by itself and a cold build, as a table: BENCH is a p
 	@{ go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./benchmarks; benchmarks/build.sh; } | go run ./benchmarks/table
 
 .PHONY: bench-peer
-bench-peer: ## PAIRS (3) runs of Winnow and of a real Alertmanager in turn, with ratios; all figures to dist/bench-peer.json
-	@mkdir -p dist; go run ./benchmarks/peer -pairs $(PAIRS) -json dist/bench-peer.json
+bench-peer: ## PAIRS (3) runs of Winnow and of a real Alertmanager in turn, with ratios, FULL=1 with a million live alerts; all figures to dist/bench-peer.json
+	@mkdir -p dist; go run ./benchmarks/peer $(if $(FULL),-full) -pairs $(PAIRS) -json dist/bench-peer.json
 
 .PHONY: bench-compare
 bench-compare: ## the working tree beside the commit BASE, in turn, ROUNDS (6) times, through benchstat

@@ -25,12 +25,17 @@ import (
 	"github.com/winnowhq/winnow/benchmarks/shape"
 )
 
-// ordinary are the shapes that take minutes, not a quarter of an hour.
-const ordinary = `^(resend/alerts=(256|64)|first/alerts=64|single/connections=64|state/live=100000|flush(/inhibit=1000)?)$`
+// Patterns of the shapes that are measured by default, and of those which take
+// minutes each.
+const (
+	ordinary = `^(resend/alerts=(256|64)|first/alerts=64|single/connections=64|state/live=100000|storm|flush(/inhibit=1000|/silences=1000)?)$`
+	long     = `^state/live=1000000$`
+)
 
 type options struct {
 	binary, shapes, json string
 	pairs                int
+	full                 bool
 }
 
 func main() {
@@ -38,6 +43,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "", "the Winnow to measure; built from the working tree where it is empty")
 	flag.StringVar(&o.shapes, "shapes", ordinary, "pattern of the shapes to measure")
 	flag.StringVar(&o.json, "json", "", "file to write all figures to")
+	flag.BoolVar(&o.full, "full", false, "add the shapes that take minutes each")
 	flag.IntVar(&o.pairs, "pairs", 3, "how many pairs of runs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,6 +55,9 @@ func main() {
 }
 
 func run(ctx context.Context, o *options) (err error) {
+	if o.full {
+		o.shapes += "|" + long
+	}
 	want, err := regexp.Compile(o.shapes)
 	if err != nil {
 		return err

@@ -42,6 +42,28 @@ var compared = []string{
 	shape.P99, shape.FirstPageLate, shape.AlertsPerSecond,
 }
 
+// wanted is how many times better than the peer the budget wants Winnow to be.
+var wanted = map[[2]string]float64{
+	{"resend/alerts=256", shape.CPUPerAlert}:     35,
+	{"resend/alerts=64", shape.CPUPerAlert}:      28,
+	{"first/alerts=64", shape.CPUPerAlert}:       15,
+	{"single/connections=64", shape.CPUPerAlert}: 3.5,
+	{"state/live=1000000", shape.MemoryPerAlert}: 8,
+	{"storm", shape.AlertsPerSecond}:             13,
+}
+
+// verdict says what is wanted of a row, and whether its median is that.
+func verdict(of string, r *row) string {
+	w, ok := wanted[[2]string{of, r.unit}]
+	switch {
+	case !ok:
+		return ""
+	case r.ratio.median < w:
+		return fmt.Sprintf("%g: below", w)
+	}
+	return fmt.Sprintf("%g: met", w)
+}
+
 // spread is the least, the median and the most of some values.
 type spread struct{ min, median, max float64 }
 
@@ -100,14 +122,14 @@ func (c *comparison) rows() []row {
 // a pair has failed.
 func (r *report) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "least / median / most\tunit\tWinnow\tAlertmanager %s\ttimes better, of each pair\n", r.Alertmanager)
+	fmt.Fprintf(w, "least / median / most\tunit\tWinnow\tAlertmanager %s\ttimes better, of each pair\twanted\n", r.Alertmanager)
 	pairs, failed := 0, 0
 	for i := range r.Comparisons {
 		c := &r.Comparisons[i]
 		pairs += len(c.Pairs)
 		failed += len(c.Failed)
 		for _, row := range c.rows() {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Shape, row.unit, row.winnow, row.peer, row.ratio)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Shape, row.unit, row.winnow, row.peer, row.ratio, verdict(c.Shape, &row))
 		}
 		for _, why := range c.Failed {
 			first, _, _ := strings.Cut(why, "\n")

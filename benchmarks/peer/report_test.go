@@ -48,3 +48,34 @@ func TestFailedPair(t *testing.T) {
 		t.Error("a report of nothing is no failure")
 	}
 }
+
+// TestVerdict: the median is what counts.
+func TestVerdict(t *testing.T) {
+	r := report{Comparisons: []comparison{
+		{Shape: "resend/alerts=64", Pairs: []pair{{figures(2, 300), figures(40, 10)}, {figures(2, 300), figures(56, 10)}, {figures(2, 300), figures(100, 10)}}},
+		{Shape: "storm", Pairs: []pair{{figures(2, 129), figures(100, 10)}}},
+	}}
+	var got strings.Builder
+	if err := r.print(&got); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20.0 / 28.0 / 50.0          28: met\n", "12.9 / 12.9 / 12.9          13: below\n"} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("got\n%s\nwant in it\n%s", got.String(), want)
+		}
+	}
+}
+
+// TestWantedIsMeasured: a shape that nobody measures beside a peer keeps no
+// promise.
+func TestWantedIsMeasured(t *testing.T) {
+	of := map[string]bool{}
+	for _, s := range shape.All() {
+		of[s.Name] = s.Peer != nil
+	}
+	for k := range wanted {
+		if !of[k[0]] {
+			t.Errorf("%s is wanted to be better, and is not measured", k[0])
+		}
+	}
+}

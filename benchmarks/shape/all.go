@@ -66,9 +66,10 @@ func All() []Shape {
 		shape("resend/alerts=256/inhibit=1000", resend(load.API, 256, 4, Policy{Inhibit: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/routes=1000", resend(load.API, 256, 4, Policy{Routes: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/silences=10000", resend(load.API, 256, 4, Policy{}, 10*thousand), 20*known, 150*known, 0),
-		flush("flush", Policy{}, 0),
-		flush("flush/inhibit=1000", Policy{Inhibit: thousand}, 0),
-		flush("flush/silences=10000", Policy{}, 10*thousand),
+		flush("flush", Policy{}, 0, false, true),
+		flush("flush/inhibit=1000", Policy{Inhibit: thousand}, 0, true, true),
+		flush("flush/silences=1000", Policy{}, thousand, false, true),
+		flush("flush/silences=10000", Policy{}, 10*thousand, true, false),
 	})
 }
 
@@ -85,7 +86,7 @@ func states() []Shape {
 	state := func(n int) *State { return &State{Live: n} }
 	return []Shape{
 		{"state/live=100000", state(100_000), state(100_000), state(100_000)},
-		{"state/live=1000000", nil, state(1_000_000), nil},
+		{"state/live=1000000", nil, state(1_000_000), state(1_000_000)},
 		{"crowd/live=10000000", nil, &Crowd{Live: 10_000_000, Limit: "8GiB"}, nil},
 		{"replay/repeats", &Replay{Known: known, Repeat: 100 * known}, &Replay{Known: known, Repeat: 200 * known}, nil},
 		{"replay/new", &Replay{Known: 100_000}, &Replay{Known: 1_000_000}, nil},
@@ -118,13 +119,13 @@ func pageLatencies() []Shape {
 	}
 }
 
-func flush(name string, p Policy, silences int) Shape {
+func flush(name string, p Policy, silences int, budgeted, beside bool) Shape {
 	quick := &Flush{Alerts: 30_000, Policy: p, Silences: silences}
 	s := Shape{Name: name, Full: &Flush{Alerts: 100_000, Policy: p, Silences: silences}}
-	if silences > 0 || p.Inhibit > 0 {
+	if budgeted {
 		s.Quick = quick
 	}
-	if silences == 0 { // there are other ways to silence a peer
+	if beside {
 		s.Peer = quick
 	}
 	return s

@@ -125,6 +125,9 @@ type run struct {
 }
 
 func open(ctx context.Context, s *Subject, dir string, p *Policy) (*run, error) {
+	if err := warm(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(dir, "run-")
 	if err != nil {
 		return nil, err

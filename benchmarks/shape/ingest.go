@@ -125,9 +125,6 @@ type run struct {
 }
 
 func open(ctx context.Context, s *Subject, dir string, p *Policy) (*run, error) {
-	if err := warm(); err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp(dir, "run-")
 	if err != nil {
 		return nil, err
@@ -216,6 +213,9 @@ func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, erro
 
 // measure sends a load and reads what it cost until all of it is dealt with.
 func (r *run) measure(ctx context.Context, l *load.Run) (Figures, error) {
+	if err := warm(); err != nil {
+		return nil, err
+	}
 	l.Address = r.server.Address
 	disk, err := r.server.Disk("jetstream")
 	if err != nil && !r.subject.Peer {

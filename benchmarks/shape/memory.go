@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// warmed is how much free memory is touched before a server starts: more than
-// the largest of the loads whose CPU is measured takes, of client and server
-// together. Where less is free it is half of that.
-const warmed = 3 << 30
+// warmed is how much free memory is touched before CPU is measured: more than
+// what any load whose CPU is measured takes of it. Where less is free it is half
+// of that.
+const warmed = 3 << 29
 
 // warm has the machine own the memory that a run is about to take. A virtual
 // machine gives free memory back to its host, and the next program to touch it

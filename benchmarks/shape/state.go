@@ -137,6 +137,9 @@ func (fl *Flush) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	if err := r.prime(ctx, 0, fl.Alerts); err != nil {
 		return nil, err
 	}
+	if err := warm(); err != nil {
+		return nil, err
+	}
 	time.Sleep(time.Until(due.Add(-flushEve)))
 	before, err := r.server.CPU()
 	if err != nil {

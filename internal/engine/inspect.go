@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/winnowhq/winnow/internal/frame"
 )
 
 // Kept is what the folder of the snapshots holds.
@@ -47,7 +49,7 @@ func Inspect(dir string) (*Kept, error) {
 	}
 	for _, name := range names {
 		k.note(name, func() error {
-			r, err := readWitness(name, nil)
+			r, err := readWitness(name, func(witnessed, *frame.Event) {}) // to the last alert
 			k.Applied, k.Committed = max(k.Applied, r.applied), max(k.Committed, r.committed)
 			return err
 		})

@@ -66,7 +66,7 @@ func TestFullWitnessIsNamed(t *testing.T) {
 	remember := func(seq uint64) error {
 		w.segment.Reset()
 		w.remember("test", 0, &alert.Alert{Labels: alert.Labels{{Name: "alertname", Value: fmt.Sprint("A", seq)}}})
-		return w.add(seq)
+		return w.add(seq, 0)
 	}
 	if err := remember(2); err != nil {
 		t.Fatal(err)

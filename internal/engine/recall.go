@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -85,18 +86,31 @@ func (e *Engine) bearWitness(m *stream.Message) {
 	if e.witness == nil || m.Seq <= e.witness.reach.applied {
 		return
 	}
-	w := e.witness
+	w, shard := e.witness, e.owner.shard
 	w.reach.applied = m.Seq
 	w.segment.Reset()
-	for i := range e.owner.shard.out.Rows {
-		r := &e.owner.shard.out.Rows[i]
-		if r.Severity >= alert.Error && (r.Action == correlate.Delivered && r.Now == correlate.Pending || r.Action == correlate.Ended) {
-			e.owner.shard.Core.EachAlert(r.Fingerprint, e.owner.shard.now, w.remember)
+	message := false
+	inFull := shard.inFull
+	for i := range shard.out.Rows {
+		for len(inFull) > 0 && i >= inFull[0].to {
+			inFull = inFull[1:]
+		}
+		r := &shard.out.Rows[i]
+		began := r.Action == correlate.Delivered && r.Now == correlate.Pending
+		switch {
+		case r.Severity < alert.Error || !began && r.Action != correlate.Ended:
+		case began && len(inFull) > 0 && i >= inFull[0].from:
+			message = true
+		default:
+			shard.Core.EachAlert(r.Fingerprint, shard.now, w.remember)
 		}
 	}
 	var err error
+	if message {
+		err = w.append(recordMessage, m.Seq, shard.now, m.Data)
+	}
 	if !w.segment.Empty() {
-		err = w.add(m.Seq)
+		err = errors.Join(err, w.add(m.Seq, shard.now))
 	}
 	if err == nil {
 		err = w.write()

@@ -26,6 +26,7 @@ type Shard struct {
 	current  *correlate.Policy
 	decoder  frame.Decoder
 	out      correlate.Output
+	inFull   []rows // of out, of what alerts in full have led to
 
 	// undelivered holds what was decided and whose last receipt is not in the
 	// log, with the message that decided it.
@@ -45,6 +46,9 @@ type Shard struct {
 
 	rehearses bool // see NewRehearsal
 }
+
+// rows are those of an output from one index up to before another.
+type rows struct{ from, to int }
 
 type notificationID struct {
 	incident uint64
@@ -92,6 +96,7 @@ func (s *Shard) Faults() []error {
 // time; those that it makes due at once fire after it.
 func (s *Shard) Apply(m *stream.Message) []correlate.Notification {
 	s.out.Reset()
+	s.inFull = s.inFull[:0]
 	missing := s.seq != 0 && m.Seq != s.seq+1
 	if missing {
 		s.fault(m.Seq, fmt.Errorf("messages %d to %d are missing", s.seq+1, m.Seq-1))
@@ -207,9 +212,11 @@ func (s *Shard) apply(e *frame.Event) error {
 			return nil
 		}
 		s.Core.Heard(&s.out, s.now, e.Source)
+		from := len(s.out.Rows)
 		for i := range e.Alerts {
 			s.Core.Observe(&s.out, s.now, e.Source, e.Validity, &e.Alerts[i])
 		}
+		s.inFull = append(s.inFull, rows{from, len(s.out.Rows)})
 	case frame.Deliveries:
 		return s.deliveries(e)
 	case frame.Quarantine:
@@ -273,10 +280,12 @@ func (s *Shard) deliveries(e *frame.Event) error {
 			continue
 		}
 		s.Core.TouchAlerts(alerts[:n])
+		from := len(s.out.Rows)
 		for j := range alerts[:n] {
 			s.Core.Explain(&s.out, s.now, e.Source, e.Validity, &alerts[j], e.Dictionary, number)
 			number++
 		}
+		s.inFull = append(s.inFull, rows{from, len(s.out.Rows)})
 		alerts = alerts[n:]
 	}
 	if lost > 0 {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/winnowhq/winnow/alert"
+	"github.com/winnowhq/winnow/correlate"
 	"github.com/winnowhq/winnow/internal/durable"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/wire"
@@ -25,24 +27,33 @@ import (
 // as well; it is read when the log turns out to have lost a part.
 //
 //	file    'W' 'W' version 0 applied(8) committed(8) size(8) checksum(8) record...
-//	record  length(4) frame
+//	record  length(4) kind 0 0 0 sequence(8) at(8) checksum(8) frame
 //
-// Integers are little endian, the checksum is xxhash64 of the bytes before it.
+// Integers are little endian, a checksum is xxhash64 of the bytes before it.
 // Applied and committed are the last message applied and the last one whose
-// decisions are in the outbox; size is that of the records. A record is a frame
-// of alerts as they stood after the message whose sequence is its counter; for
-// one that fires the validity says how long it was believed from then on.
+// decisions are in the outbox; size is that of the records. The frame of a record
+// is the message of that sequence itself, where it brought such alerts in full, to
+// copy which costs nothing; or of alerts as they stood after it, and then for one
+// that fires the validity says how long it was believed from then on. At is the
+// log's time then.
 //
 // A file is written as the shard goes on and is not synced: the page cache
 // outlives the process, and after a loss of power the log has not rotted too.
 const (
-	witnessVersion = 1
+	witnessVersion = 2
 	witnessHeader  = 36
 	witnessSuffix  = ".witness"
+	recordHeader   = 32
+
+	witnessBuffer = 256 << 10 // of a file that is read
+
+	// Kinds of records.
+	recordStood   = 0 // alerts as they stood after a message
+	recordMessage = 1 // a message
 
 	// maxWitnessBytes bounds one file. What begins once it is full is named and
 	// not remembered, until a snapshot begins the next one.
-	maxWitnessBytes = 64 << 20
+	maxWitnessBytes = 128 << 20
 
 	// maxWitnessFiles bounds the files of lives that came to no snapshot.
 	maxWitnessFiles = 32
@@ -64,6 +75,7 @@ type witness struct {
 	record  []byte
 	one     [1]alert.Alert // being written
 	packed  []byte
+	frame   []byte
 	packer  frame.Packer
 	head    [witnessHeader]byte
 }
@@ -157,19 +169,28 @@ func (w *witness) write() error {
 	return nil
 }
 
-// add appends a record of what is in the segment.
-func (w *witness) add(seq uint64) error {
+// add appends a record of what is in the segment, as it stood after a message.
+func (w *witness) add(seq uint64, at alert.Time) error {
+	w.packed = w.segment.Append(w.packed[:0])
+	w.frame = w.packer.Append(w.frame[:0], frame.Header{Counter: seq}, w.packed)
+	return w.append(recordStood, seq, at, w.frame)
+}
+
+// append writes a record.
+func (w *witness) append(kind byte, seq uint64, at alert.Time, frame []byte) error {
 	if w.file == nil || w.full {
 		return nil
 	}
-	w.packed = w.segment.Append(w.packed[:0])
-	w.record = binary.LittleEndian.AppendUint32(w.record[:0], 0)
-	w.record = w.packer.Append(w.record, frame.Header{Counter: seq}, w.packed)
-	binary.LittleEndian.PutUint32(w.record, uint32(len(w.record)-4))
-	if w.size+int64(len(w.record)) > w.most {
+	if w.size+recordHeader+int64(len(frame)) > w.most {
 		w.full = true
 		return fmt.Errorf("witness: %d bytes are full before the next snapshot; what begins until then is in the log only", w.most)
 	}
+	b := binary.LittleEndian.AppendUint32(w.record[:0], uint32(len(frame)))
+	b = append(b, kind, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint64(b, seq)
+	b = binary.LittleEndian.AppendUint64(b, uint64(at))
+	b = binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
+	w.record = append(b, frame...)
 	if _, err := w.file.WriteAt(w.record, witnessHeader+w.size); err != nil {
 		w.close()
 		return fmt.Errorf("witness: %w", err)
@@ -198,38 +219,52 @@ func beginsAt(name string) uint64 {
 	return seq
 }
 
-// readWitness calls each for the events of a file, if it is not nil, with the
-// message that they were remembered at. Of a damaged file it reads what is whole
-// before the damage.
-func readWitness(name string, each func(seq uint64, e *frame.Event)) (reach, error) {
-	b, err := os.ReadFile(name)
+// witnessed is a record as it is read.
+type witnessed struct {
+	kind byte
+	seq  uint64
+	at   alert.Time // 0 in files of version 1
+}
+
+// readWitness calls each for the events of a file, if it is not nil. Of a damaged
+// file it reads what is whole before the damage.
+func readWitness(name string, each func(witnessed, *frame.Event)) (r reach, err error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return reach{}, fmt.Errorf("witness: %w", err)
+		return r, fmt.Errorf("witness: %w", err)
 	}
-	var r reach
+	defer f.Close()
 	var damage error
 	var size uint64
-	if len(b) < witnessHeader || b[0] != 'W' || b[1] != 'W' || binary.LittleEndian.Uint64(b[28:]) != xxhash.Sum64(b[:28]) {
+	from := recordReader{in: bufio.NewReaderSize(f, witnessBuffer)}
+	head := make([]byte, witnessHeader)
+	if _, err := io.ReadFull(from.in, head); err != nil || head[0] != 'W' || head[1] != 'W' || binary.LittleEndian.Uint64(head[28:]) != xxhash.Sum64(head[:28]) {
 		damage = fmt.Errorf("%w: header", wire.ErrCorrupt)
-	} else if b[2] != witnessVersion {
-		return r, fmt.Errorf("witness %s is of version %d: this program reads version %d; use a newer one", name, b[2], witnessVersion)
+	} else if from.version = head[2]; from.version == 0 || from.version > witnessVersion {
+		return r, fmt.Errorf("witness %s is of version %d: this program reads versions up to %d; use a newer one", name, head[2], witnessVersion)
 	} else {
-		r = reach{binary.LittleEndian.Uint64(b[4:]), binary.LittleEndian.Uint64(b[12:])}
-		size = binary.LittleEndian.Uint64(b[20:])
+		r = reach{binary.LittleEndian.Uint64(head[4:]), binary.LittleEndian.Uint64(head[12:])}
+		size = binary.LittleEndian.Uint64(head[20:])
 	}
-	b = b[min(len(b), witnessHeader):]
-	if uint64(len(b)) < size {
-		damage = fmt.Errorf("%w: %d bytes of records, want %d", wire.ErrCorrupt, len(b), size)
-	}
-	var d frame.Decoder
-	for len(b) > 0 {
-		n, err := oneRecord(b, &d, each)
+	for {
+		rec, err := from.next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil && each != nil {
+			err = from.frame.Events(func(e *frame.Event) error {
+				each(rec, e)
+				return nil
+			})
+		}
 		if err != nil {
 			damage = errors.Join(damage, err)
 			break
 		}
-		r.applied = max(r.applied, n.seq)
-		b = b[n.bytes:]
+		r.applied = max(r.applied, rec.seq)
+	}
+	if damage == nil && from.read < size {
+		damage = fmt.Errorf("%w: %d bytes of records, want %d", wire.ErrCorrupt, from.read, size)
 	}
 	if damage != nil {
 		damage = fmt.Errorf("witness %s: %w", name, damage)
@@ -237,30 +272,54 @@ func readWitness(name string, each func(seq uint64, e *frame.Event)) (reach, err
 	return r, damage
 }
 
-type recordRead struct {
-	bytes int
-	seq   uint64
+// recordReader reads the records of a file.
+type recordReader struct {
+	in      *bufio.Reader
+	version byte
+	read    uint64 // bytes
+	b       []byte // of the record that was read last
+	frame   frame.Decoder
 }
 
-func oneRecord(b []byte, d *frame.Decoder, each func(seq uint64, e *frame.Event)) (recordRead, error) {
-	if len(b) < 4 {
-		return recordRead{}, fmt.Errorf("%w: %w", wire.ErrCorrupt, io.ErrUnexpectedEOF)
+// next opens the frame of the next record; io.EOF says that there is none.
+func (r *recordReader) next() (rec witnessed, err error) {
+	n := recordHeader
+	if r.version == 1 {
+		n = 4 // length(4) frame, of alerts as they stood after the message that is the frame's counter
 	}
-	n := uint64(binary.LittleEndian.Uint32(b)) + 4
-	if n > uint64(len(b)) {
-		return recordRead{}, fmt.Errorf("%w: %w", wire.ErrCorrupt, io.ErrUnexpectedEOF)
+	if err := r.fill(n); err != nil {
+		return rec, err
 	}
-	h, err := d.Open(b[4:n])
-	if err != nil {
-		return recordRead{}, err
-	}
-	err = d.Events(func(e *frame.Event) error {
-		if each != nil {
-			each(h.Counter, e)
+	head := r.b
+	length := binary.LittleEndian.Uint32(head)
+	if r.version != 1 {
+		if sum := recordHeader - 8; binary.LittleEndian.Uint64(head[sum:]) != xxhash.Sum64(head[:sum]) {
+			return rec, fmt.Errorf("%w: head of a record", wire.ErrCorrupt)
 		}
-		return nil
-	})
-	return recordRead{int(n), h.Counter}, err
+		rec = witnessed{head[4], binary.LittleEndian.Uint64(head[8:]), alert.Time(binary.LittleEndian.Uint64(head[16:]))}
+	}
+	if length > frame.MaxRawBytes {
+		return rec, fmt.Errorf("%w: a record of %d bytes", wire.ErrCorrupt, length)
+	}
+	if err := r.fill(int(length)); err != nil {
+		return rec, fmt.Errorf("%w: %w", wire.ErrCorrupt, io.ErrUnexpectedEOF)
+	}
+	h, err := r.frame.Open(r.b)
+	if r.version == 1 {
+		rec = witnessed{kind: recordStood, seq: h.Counter}
+	}
+	return rec, err
+}
+
+// fill reads n bytes into b; io.EOF where there is not one.
+func (r *recordReader) fill(n int) error {
+	r.b = slices.Grow(r.b[:0], n)[:n]
+	got, err := io.ReadFull(r.in, r.b)
+	r.read += uint64(got)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", wire.ErrCorrupt, err)
+	}
+	return err
 }
 
 // remembered is an alert as it stood last.
@@ -278,9 +337,16 @@ func (w *witness) standing(lost []span) ([]remembered, error) {
 	last := map[string]int{} // by source and labels, into all
 	var all []remembered
 	for _, name := range names {
-		_, err := readWitness(name, func(seq uint64, e *frame.Event) {
+		_, err := readWitness(name, func(rec witnessed, e *frame.Event) {
 			for i := range e.Alerts {
-				r := remembered{strings.Clone(e.Source), e.Validity, e.Alerts[i].Clone(), contains(lost, seq)}
+				validity, ok := rec.believed(e, &e.Alerts[i])
+				if !ok {
+					continue
+				}
+				r := remembered{strings.Clone(e.Source), validity, e.Alerts[i].Clone(), contains(lost, rec.seq)}
+				if r.alert.Status == alert.Firing {
+					r.alert.EndsAt = 0
+				}
 				key := e.Source + "\xff" + r.alert.Labels.String()
 				if at, ok := last[key]; ok {
 					// What began and ended in what is lost needs nothing any more.
@@ -295,4 +361,20 @@ func (w *witness) standing(lost []span) ([]remembered, error) {
 		errs = errors.Join(errs, err)
 	}
 	return slices.DeleteFunc(all, func(r remembered) bool { return !r.lost }), errs
+}
+
+// believed is for how long an alert of a record was believed to fire from then on,
+// if the record is there for it. Of a message those are not that are no errors,
+// that are Winnow's own, and that are over: what they ended has a record of its
+// own.
+func (rec witnessed) believed(e *frame.Event, a *alert.Alert) (validity time.Duration, ok bool) {
+	switch {
+	case rec.kind == recordStood:
+		return e.Validity, true
+	case a.Labels.Severity() < alert.Error || a.Status != alert.Firing || e.Source == correlate.CanarySource:
+		return 0, false
+	case a.EndsAt == 0:
+		return e.Validity, true
+	}
+	return a.EndsAt.Sub(rec.at), a.EndsAt > rec.at
 }

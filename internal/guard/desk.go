@@ -15,13 +15,17 @@ type Desk struct {
 	pager.Aliases
 	applied atomic.Uint64
 
+	began time.Time // pending counts from it
+
+	// pending is when pages are due. It has no pointers: with a million alerts that
+	// are pending the collector would follow each.
 	mu      sync.Mutex
-	pending map[alert.Fingerprint]time.Time
+	pending map[alert.Fingerprint]time.Duration
 }
 
 // NewDesk returns an empty desk.
 func NewDesk() *Desk {
-	return &Desk{pending: map[alert.Fingerprint]time.Time{}}
+	return &Desk{began: time.Now(), pending: map[alert.Fingerprint]time.Duration{}}
 }
 
 // Applied says that all alerts of the log up to message seq have a disposition,
@@ -32,7 +36,7 @@ func (d *Desk) Applied(seq uint64) { d.applied.Store(seq) }
 // monotonic clock: the machine's may be set.
 func (d *Desk) Pending(f alert.Fingerprint, until time.Time) {
 	d.mu.Lock()
-	d.pending[f] = until
+	d.pending[f] = until.Sub(d.began)
 	d.mu.Unlock()
 }
 
@@ -51,5 +55,8 @@ func (d *Desk) standing(f alert.Fingerprint, seq uint64) (known bool, until time
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return true, d.pending[f]
+	if after, ok := d.pending[f]; ok {
+		return true, d.began.Add(after)
+	}
+	return true, time.Time{}
 }

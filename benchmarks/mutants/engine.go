@@ -19,6 +19,26 @@ var ofTheLog = []mutant{
 		pkg:  "internal/stream", tests: "TestTailAgainstList",
 	},
 	{
+		name: "witness-forgets-numbers", breaks: "the witness knows what stands, also what began by a number",
+		edit: edit{"internal/engine/recall.go", "case began && len(inFull) > 0 && i >= inFull[0].from:", "case began:"},
+		pkg:  "internal/engine", tests: "TestWitnessKnowsWhatStands",
+	},
+	{
+		name: "witness-forgets-messages", breaks: "the witness knows what stands, also what came in full",
+		edit: edit{"internal/engine/recall.go", "\t\t\tmessage = true\n", "\t\t\tmessage = false\n"},
+		pkg:  "internal/engine", tests: "TestWitnessKnowsWhatStands",
+	},
+	{
+		name: "witness-believes-an-end-for-ever", breaks: "what comes back is believed no longer than its source said",
+		edit: edit{"internal/engine/witness.go", "return a.EndsAt.Sub(rec.at), a.EndsAt > rec.at", "return e.Validity, true"},
+		pkg:  "internal/engine", tests: "TestWhatAMessageRemembers",
+	},
+	{
+		name: "witness-believes-a-head", breaks: "a bent head of a record is damage",
+		edit: edit{"internal/engine/witness.go", "binary.LittleEndian.Uint64(head[sum:]) != xxhash.Sum64(head[:sum])", "sum < 0"},
+		pkg:  "internal/engine", tests: "TestBentWitnessIsNamed",
+	},
+	{
 		name: "verify-believes-a-record", breaks: "verify names each flipped byte",
 		edit: edit{"internal/stream/files.go", `string(r.hash.Sum(sum[:0])) != string(b[end:size])`, `string(r.hash.Sum(sum[:0])) == ""`},
 		pkg:  "internal/verify", tests: "TestEveryFlippedByteIsNamed",

@@ -158,3 +158,29 @@ func TestWhatAMessageRemembers(t *testing.T) {
 		}
 	}
 }
+
+// TestBentWitnessIsNamed: whichever byte is bent, and wherever it ends too early.
+func TestBentWitnessIsNamed(t *testing.T) {
+	whole := must(os.ReadFile("testdata/v2.witness"))
+	name := filepath.Join(t.TempDir(), "1"+witnessSuffix)
+	reads := func(b []byte) error {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readWitness(name, nil)
+		return err
+	}
+	if err := reads(whole); err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		bent := slices.Clone(whole)
+		bent[i] ^= 1 << (i % 8)
+		if reads(bent) == nil {
+			t.Errorf("byte %d of %d is bent, and nobody says so", i, len(whole))
+		}
+		if reads(whole[:i]) == nil {
+			t.Errorf("it ends at byte %d of %d, and nobody says so", i, len(whole))
+		}
+	}
+}

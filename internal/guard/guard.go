@@ -17,6 +17,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/internal/frame"
+	"github.com/winnowhq/winnow/internal/guard/desk"
 	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -42,7 +43,7 @@ const (
 type Options struct {
 	// Read reads the log from where it stood at a time.
 	Read func(ctx context.Context, since time.Time) (*stream.Reader, error)
-	Desk *Desk
+	Desk *desk.Desk
 
 	// Pager sends what is overdue.
 	Pager *pager.Pager
@@ -209,7 +210,7 @@ func (g *Guard) watch(a *kept.Firing, seq uint64, accepted time.Time) {
 	default:
 		return
 	}
-	if known, until := g.opts.Desk.standing(a.Fingerprint, seq); known && until.IsZero() {
+	if known, until := g.opts.Desk.Standing(a.Fingerprint, seq); known && until.IsZero() {
 		return // the engine is ahead of us
 	}
 	g.mu.Lock()
@@ -231,7 +232,7 @@ func (g *Guard) inspect(ctx context.Context, now time.Time) {
 	g.mu.Lock()
 	g.left = nil
 	for f, w := range g.waiting { // order: sorted below
-		known, until := g.opts.Desk.standing(f, w.seq)
+		known, until := g.opts.Desk.Standing(f, w.seq)
 		if known && until.IsZero() && !w.forced {
 			delete(g.waiting, f)
 			continue

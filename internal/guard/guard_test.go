@@ -16,6 +16,7 @@ import (
 
 	"github.com/winnowhq/winnow/alert"
 	"github.com/winnowhq/winnow/ingest"
+	"github.com/winnowhq/winnow/internal/guard/desk"
 	"github.com/winnowhq/winnow/internal/guard/kept"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/stream"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 type post struct {
 	t     *testing.T
 	log   *stream.Stream
-	desk  *Desk
+	desk  *desk.Desk
 	guard *Guard
 	seq   uint64
 
@@ -47,7 +48,7 @@ func watch(t *testing.T, f func(t *testing.T, p *post)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &post{t: t, log: s, desk: NewDesk()}
+		p := &post{t: t, log: s, desk: desk.New(time.Now())}
 		p.begin(&pager.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -210,7 +211,7 @@ func TestWatchesWhatCameJustBeforeItsStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &post{t: t, log: s, desk: NewDesk()}
+		p := &post{t: t, log: s, desk: desk.New(time.Now())}
 		p.fire("critical", "a", alert.Firing)
 		time.Sleep(50 * time.Second) // a crash, and a start that takes its time
 		p.begin(&pager.Route{ID: "{}", Key: "{}", Receiver: "oncall", GroupBy: []string{"alertname"}})

@@ -38,9 +38,10 @@ var theLine = []struct{ pkg, may string }{
 	{"internal/frame", edges},
 	{"internal/stream", edges + " internal/durable internal/frame"},
 	// The guard pages when the correlator does not, so it shares nothing with it.
-	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream internal/guard/pager internal/guard/kept"},
+	{"internal/guard", "alert ingest sinks sinks/* internal/frame internal/stream internal/guard/pager internal/guard/kept internal/guard/desk"},
 	{"internal/guard/pager", "alert"},
 	{"internal/guard/kept", "alert internal/frame"},
+	{"internal/guard/desk", "alert internal/guard/pager"},
 	{"internal/engine", edges + " internal/durable internal/frame internal/stream"},
 	{"internal/preview", edges + " internal/frame internal/stream internal/engine"},
 	{"internal/verify", edges + " internal/frame internal/stream internal/engine"},
@@ -56,7 +57,7 @@ var theLine = []struct{ pkg, may string }{
 
 const (
 	edges = "alert ingest dedupe correlate ledger enrich sinks sinks/* internal/wire"
-	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/guard/pager internal/guard/kept internal/engine internal/preview"
+	all   = edges + " internal/durable internal/logs internal/access internal/selfalert internal/ladder internal/canary internal/heartbeat internal/config internal/frame internal/stream internal/guard internal/guard/pager internal/guard/kept internal/guard/desk internal/engine internal/preview"
 )
 
 // restricted holds what some packages of others bring in behind one seam.

@@ -30,6 +30,7 @@ import (
 	"github.com/winnowhq/winnow/internal/engine"
 	"github.com/winnowhq/winnow/internal/frame"
 	"github.com/winnowhq/winnow/internal/guard"
+	"github.com/winnowhq/winnow/internal/guard/desk"
 	"github.com/winnowhq/winnow/internal/guard/pager"
 	"github.com/winnowhq/winnow/internal/heartbeat"
 	"github.com/winnowhq/winnow/internal/selfalert"
@@ -100,7 +101,7 @@ type Node struct {
 	web      *web.Server
 	replays  *ingest.Replays // outlives a reload
 	spoken   ingest.Dictionaries
-	desk     *guard.Desk
+	desk     *desk.Desk
 	guard    *guard.Guard
 	pager    *pager.Pager
 	raw      *rawPages
@@ -194,7 +195,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.setReceivers(parts.receivers)
 	n.steps = newSteps(n)
 	n.delivery = newDelivery(n.sinks, parts.enrich, n.steps.noLookUps)
-	n.desk = guard.NewDesk()
+	n.desk = desk.New(time.Now())
 	route := guardRoute(&c.Policy.Route)
 	n.openBeside()
 	n.pager = pager.New(pager.Options{Send: n.sendRaw, Sent: n.sentRaw, Aliases: &n.desk.Aliases, Logger: n.log}, &route)

@@ -1,4 +1,7 @@
-package guard
+// Package desk has what the guard is told by the engine: how far it has come, and
+// which pages are due when. It never decides anything, and nothing in it waits for
+// the guard, nor the guard for the engine.
+package desk
 
 import (
 	"sync"
@@ -9,8 +12,7 @@ import (
 	"github.com/winnowhq/winnow/internal/guard/pager"
 )
 
-// Desk is where the engine says how far it has come. Nothing in it waits for
-// the guard, nor the guard for the engine.
+// Desk is where the engine says it. Its methods are safe for concurrent use.
 type Desk struct {
 	pager.Aliases
 	applied atomic.Uint64
@@ -23,9 +25,9 @@ type Desk struct {
 	pending map[alert.Fingerprint]time.Duration
 }
 
-// NewDesk returns an empty desk.
-func NewDesk() *Desk {
-	return &Desk{began: time.Now(), pending: map[alert.Fingerprint]time.Duration{}}
+// New returns an empty one that begins at a time of the monotonic clock.
+func New(began time.Time) *Desk {
+	return &Desk{began: began, pending: map[alert.Fingerprint]time.Duration{}}
 }
 
 // Applied says that all alerts of the log up to message seq have a disposition,
@@ -47,9 +49,9 @@ func (d *Desk) Settled(f alert.Fingerprint) {
 	d.mu.Unlock()
 }
 
-// standing says what is known of an alert that came with message seq: nothing
+// Standing says what is known of an alert that came with message seq: nothing
 // yet, or that it is settled, or until when it is pending.
-func (d *Desk) standing(f alert.Fingerprint, seq uint64) (known bool, until time.Time) {
+func (d *Desk) Standing(f alert.Fingerprint, seq uint64) (known bool, until time.Time) {
 	if d.applied.Load() < seq {
 		return false, time.Time{}
 	}

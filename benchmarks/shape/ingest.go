@@ -75,8 +75,11 @@ func (in *Ingest) Measure(ctx context.Context, s *Subject, dir string) (_ Figure
 	if err := r.prime(ctx, 0, in.Known); err != nil {
 		return nil, err
 	}
-	run, err := in.load()
+	run, err := in.load(r.began())
 	if err != nil {
+		return nil, err
+	}
+	if err := warm(); err != nil {
 		return nil, err
 	}
 	if in.During == nil {
@@ -90,12 +93,11 @@ func (in *Ingest) Measure(ctx context.Context, s *Subject, dir string) (_ Figure
 	return f, errors.Join(err, end())
 }
 
-// load renders what is sent while measuring.
-func (in *Ingest) load() (*load.Run, error) {
+// load renders what is sent while measuring, of alerts that began when it says.
+func (in *Ingest) load(began time.Time) (*load.Run, error) {
 	run := &load.Run{Connections: in.Connections, AlertsPerSecond: in.Rate}
-	now := time.Now()
-	known := universe.Render(in.Format, 0, in.Known, in.Batch, now)
-	fresh := universe.Render(in.Format, in.Known, in.Known+in.Fresh, in.Batch, now)
+	known := universe.Render(in.Format, 0, in.Known, in.Batch, began)
+	fresh := universe.Render(in.Format, in.Known, in.Known+in.Fresh, in.Batch, began)
 	run.Requests = append(known, fresh...)
 	switch {
 	case in.Repeat > 0 && in.Fresh > 0:
@@ -122,6 +124,16 @@ type run struct {
 	server  *target.Server
 	ready   time.Duration // how long its start took
 	sent    int           // alerts since it was first started
+	first   time.Time     // when the first of them was rendered
+}
+
+// began is when all alerts of a run have begun: one that is sent again with
+// another start is another alert.
+func (r *run) began() time.Time {
+	if r.first.IsZero() {
+		r.first = time.Now()
+	}
+	return r.first
 }
 
 func open(ctx context.Context, s *Subject, dir string, p *Policy) (*run, error) {
@@ -201,7 +213,7 @@ func (r *run) again(ctx context.Context, n, times int) (*load.Result, error) {
 // send sends alerts so many times as fast as they are taken.
 func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, error) {
 	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
-		Requests: universe.Render(load.API, from, to, together, time.Now())}
+		Requests: universe.Render(load.API, from, to, together, r.began())}
 	l.Sequence = load.Rounds(len(l.Requests), times)
 	res, err := l.Do(ctx)
 	if err != nil {
@@ -213,9 +225,6 @@ func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, erro
 
 // measure sends a load and reads what it cost until all of it is dealt with.
 func (r *run) measure(ctx context.Context, l *load.Run) (Figures, error) {
-	if err := warm(); err != nil {
-		return nil, err
-	}
 	l.Address = r.server.Address
 	disk, err := r.server.Disk("jetstream")
 	if err != nil && !r.subject.Peer {

@@ -58,7 +58,7 @@ func (la *Latency) Measure(ctx context.Context, s *Subject, dir string) (_ Figur
 	var background *load.Run
 	if la.Background > 0 {
 		background = &load.Run{Address: r.server.Address, Connections: backgroundConnections, AlertsPerSecond: la.Background,
-			Requests: universe.Render(load.API, 0, backgroundKnown, backgroundBatch, time.Now())}
+			Requests: universe.Render(load.API, 0, backgroundKnown, backgroundBatch, r.began())}
 		lasts := time.Duration(la.Probes)*la.Every + 2*warmUp
 		requests := int(la.Background * lasts.Seconds() / backgroundBatch)
 		background.Sequence = load.Rounds(len(background.Requests), requests/len(background.Requests)+1)[:requests]

@@ -46,6 +46,9 @@ func (st *Storm) Measure(ctx context.Context, s *Subject, dir string) (_ Figures
 	defer func() { err = errors.Join(err, r.close()) }()
 	l := &load.Run{Address: r.server.Address, Connections: st.Connections, Requests: universe.Render(load.API, 0, st.Distinct, st.Batch, time.Now())}
 	l.Sequence = load.Rounds(len(l.Requests), st.Alerts/st.Distinct)
+	if err := warm(); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	f, err := r.measure(ctx, l)
 	if err != nil {

@@ -39,6 +39,11 @@ var ofTheLog = []mutant{
 		pkg:  "internal/engine", tests: "TestBentWitnessIsNamed",
 	},
 	{
+		name: "guard-shares-what-overlaps", breaks: "a text that the guard keeps by what differs comes back",
+		edit: edit{"internal/guard/kept/words.go", "for head+tail < n && a[len(a)-1-tail]", "for tail < n && a[len(a)-1-tail]"},
+		pkg:  "internal/guard/kept", tests: "TestUnpacksWhatWasPacked",
+	},
+	{
 		name: "verify-believes-a-record", breaks: "verify names each flipped byte",
 		edit: edit{"internal/stream/files.go", `string(r.hash.Sum(sum[:0])) != string(b[end:size])`, `string(r.hash.Sum(sum[:0])) == ""`},
 		pkg:  "internal/verify", tests: "TestEveryFlippedByteIsNamed",

@@ -28,14 +28,15 @@ func (g *Guard) due(w *watched, pending bool, until, now time.Time) bool {
 	if w.forced {
 		return true
 	}
+	at := now.Sub(g.began)
 	if !pending {
-		return !w.pageBy.After(now) || g.bypass.Load() && now.Sub(w.seen) >= bypassWithin
+		return w.pageBy <= at || g.bypass.Load() && at-w.seen >= bypassWithin
 	}
 	by := until.Add(g.patience())
 	if by.Before(now) {
 		return true
 	}
-	w.pageBy = by
+	w.pageBy = by.Sub(g.began)
 	return false
 }
 

@@ -57,12 +57,12 @@ type Options struct {
 type watched struct {
 	*kept.Alert
 	seq     uint64
-	pageBy  time.Time
-	seen    time.Time // when the guard first read of it
-	forced  bool      // whatever the desk says
-	extra   bool      // beyond MaxWatched: there is one look at it
-	overdue bool      // at the last look
-	*paging           // nil before it is to be paged
+	pageBy  time.Duration // since the guard began
+	seen    time.Duration // when the guard first read of it, in the same way
+	forced  bool          // whatever the desk says
+	extra   bool          // beyond MaxWatched: there is one look at it
+	overdue bool          // at the last look
+	*paging               // nil before it is to be paged
 }
 
 // paging is what few alerts come to.
@@ -81,6 +81,7 @@ type attempt struct {
 // Guard watches one log. Its methods are safe for concurrent use.
 type Guard struct {
 	opts       Options
+	began      time.Time
 	pager      *pager.Pager
 	paged      atomic.Uint64
 	turnedAway atomic.Uint64
@@ -103,7 +104,7 @@ func New(o Options) *Guard {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Guard{opts: o, pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, alerts: kept.New(0), uncounted: map[string]int{}, busy: map[string]bool{}}
+	return &Guard{opts: o, began: time.Now(), pager: o.Pager, waiting: map[alert.Fingerprint]*watched{}, alerts: kept.New(0), uncounted: map[string]int{}, busy: map[string]bool{}}
 }
 
 // Force has an alert paged at the next look, whatever is known of it.
@@ -111,7 +112,7 @@ func (g *Guard) Force(a *alert.Alert, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.alerts.Firing(a)
-	g.await(&f, watched{seq: seq, pageBy: time.Now(), forced: true})
+	g.await(&f, watched{seq: seq, pageBy: time.Since(g.began), forced: true})
 }
 
 // await has a looked at as w until it is settled, or once where there is no room.
@@ -223,7 +224,8 @@ func (g *Guard) watch(a *kept.Firing, seq uint64, accepted time.Time) {
 	// How long ago it was accepted, as far as the clock can be believed: it may
 	// have been set since.
 	ago := min(max(now.Sub(accepted), 0), within-grace)
-	g.await(a, watched{seq: seq, pageBy: now.Add(within - ago), seen: now})
+	seen := now.Sub(g.began)
+	g.await(a, watched{seq: seq, pageBy: seen + within - ago, seen: seen})
 }
 
 // inspect lets go of what is settled and pages what is overdue.

@@ -23,7 +23,7 @@ const maxExtra = 64
 func (g *Guard) beyond(a *kept.Firing, seq uint64) {
 	g.turnedAway.Add(1)
 	if len(g.extra) < maxExtra {
-		g.extra = append(g.extra, &watched{Alert: a.Keep(), seq: seq, pageBy: time.Now(), extra: true})
+		g.extra = append(g.extra, &watched{Alert: a.Keep(), seq: seq, pageBy: time.Since(g.began), extra: true})
 		return
 	}
 	for _, receiver := range g.pager.Receivers(a.Alert()) {
@@ -134,7 +134,7 @@ func (g *Guard) page(ctx context.Context, w *watched, way pager.Way, others int)
 func sortByDue(ws []*watched) {
 	slices.SortFunc(ws, func(a, b *watched) int {
 		return cmp.Or(
-			a.pageBy.Compare(b.pageBy),
+			cmp.Compare(a.pageBy, b.pageBy),
 			cmp.Compare(b.Severity, a.Severity),
 			cmp.Compare(a.Fingerprint, b.Fingerprint),
 		)

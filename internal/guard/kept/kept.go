@@ -148,9 +148,8 @@ func (k *Alerts) Pack(a *alert.Alert) *Alert {
 	}
 	k.words.mu.Lock()
 	defer k.words.mu.Unlock()
-	b := k.words.appendLabels(k.packed[:0], a.Labels, 0)
-	b = k.words.appendLabels(b, a.Annotations, 2*len(a.Labels))
-	b = k.words.append(b, a.GeneratorURL, 2*(len(a.Labels)+len(a.Annotations)))
+	b := k.words.appendLabels(k.packed[:0], a.Labels)
+	b = k.words.appendTexts(b, a)
 	b = binary.AppendVarint(b, int64(a.StartsAt))
 	k.packed = b
 	return &Alert{Fingerprint: a.Fingerprint, Severity: a.Labels.Severity(), words: k.words, text: string(b)}
@@ -162,7 +161,7 @@ func (a *Alert) Unpack() *alert.Alert {
 	defer r.words.mu.Unlock()
 	return &alert.Alert{
 		Fingerprint: a.Fingerprint, Status: alert.Firing,
-		Labels: r.labels(), Annotations: r.labels(), GeneratorURL: r.string(), StartsAt: r.time(),
+		Labels: r.labels(r.string), Annotations: r.labels(r.textOf), GeneratorURL: r.textOf(), StartsAt: r.time(),
 	}
 }
 
@@ -182,5 +181,5 @@ func (a *Alert) Name() string {
 func (a *Alert) is(b *alert.Alert) bool {
 	r := a.read()
 	defer r.words.mu.Unlock()
-	return r.are(b.Labels) && r.are(b.Annotations) && r.string() == b.GeneratorURL && r.time() == b.StartsAt
+	return r.are(b.Labels, r.string) && r.are(b.Annotations, r.textOf) && r.textOf() == b.GeneratorURL && r.time() == b.StartsAt
 }

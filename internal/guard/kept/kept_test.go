@@ -148,6 +148,12 @@ func TestUnpacksWhatWasPacked(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	k := New(0)
 	text := func() string {
+		switch rnd.IntN(12) {
+		case 0: // like others, at both ends or where these overlap
+			return "https://prometheus.example.org/graph?g0.expr=" + strings.Repeat("up", rnd.IntN(30)) + "&g0.tab=1"[:rnd.IntN(10)]
+		case 1:
+			return strings.Repeat("up", rnd.IntN(60))
+		}
 		if n := rnd.IntN(5 * maxWords); n < 2*maxWords {
 			return fmt.Sprint(n) + strings.Repeat("é", n%130)
 		}
@@ -162,12 +168,12 @@ func TestUnpacksWhatWasPacked(t *testing.T) {
 	var kept []*Alert
 	var want []alert.Alert
 	generations := map[*words]bool{}
-	for range 30_000 {
+	for range 40_000 {
 		a := alert.Alert{
 			Fingerprint: alert.Fingerprint(rnd.Uint64()), Labels: set(rnd.IntN(12)), Annotations: set(rnd.IntN(4)),
 			GeneratorURL: text(), StartsAt: alert.Time(rnd.Uint64() >> rnd.IntN(64)),
 		}
-		a.Labels = append(a.Labels, alert.Label{Name: "alertname", Value: text()})
+		a.Labels = append(a.Labels, alert.Label{Name: "alertname", Value: fmt.Sprint("rule ", rnd.IntN(3))})
 		k.Pack(&a) // what comes twice is a word the third time
 		k.Pack(&a)
 		p := k.Pack(&a)
@@ -190,6 +196,22 @@ func TestUnpacksWhatWasPacked(t *testing.T) {
 	}
 }
 
+// TestTextsThatAreLikeNoOther: they come back, and few of them are words for it.
+func TestTextsThatAreLikeNoOther(t *testing.T) {
+	k := New(0)
+	for i := range 100 {
+		a := sample("a")
+		a.Annotations[0].Value = strings.Repeat(string(rune('a'+i)), minBase+i)
+		if got := k.Pack(&a).Unpack(); fmt.Sprint(*got) != fmt.Sprint(a) {
+			t.Errorf("got %v, want %v", got, a)
+		}
+	}
+	texts := slices.DeleteFunc(slices.Clone(k.words.list), func(s string) bool { return len(s) < minBase || strings.HasPrefix(s, "https:") })
+	if len(texts) != maxTries {
+		t.Errorf("%d of the texts are words, want %d", len(texts), maxTries)
+	}
+}
+
 // TestTakesFewBytes holds what an alert takes whose strings others have as well.
 func TestTakesFewBytes(t *testing.T) {
 	const n = 10_000
@@ -199,7 +221,10 @@ func TestTakesFewBytes(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range n {
-		a := sample(fmt.Sprint("checkout-", i))
+		pod := fmt.Sprint("checkout-", i)
+		a := sample(pod)
+		a.Annotations = append(a.Annotations, alert.Label{Name: "description", Value: "The container of pod " + pod + " in namespace checkout was terminated more than five times within the last hour."})
+		a.GeneratorURL = "https://prometheus.example.org/graph?g0.expr=" + strings.Repeat("increase", 8) + pod + "&g0.tab=1"
 		for l := range 8 {
 			a.Labels = append(a.Labels, alert.Label{Name: "label_" + fmt.Sprint(l), Value: "what all of them have"})
 		}
@@ -207,8 +232,8 @@ func TestTakesFewBytes(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if got := float64(after.HeapAlloc-before.HeapAlloc) / n; got > 170 {
-		t.Errorf("%.0f bytes an alert, at most 170", got)
+	if got := float64(after.HeapAlloc-before.HeapAlloc) / n; got > 190 {
+		t.Errorf("%.0f bytes an alert, at most 190", got)
 	}
 	runtime.KeepAlive(kept)
 }

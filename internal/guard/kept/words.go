@@ -17,10 +17,18 @@ const (
 	minWord = 4
 
 	seenBits = 14
+
+	// minBase is the length from which a text is worth a base, minAlike what has to
+	// be as it is there, and maxTries how many texts become the base of a place, so
+	// that where each is another not all of them are kept.
+	minBase  = 32
+	minAlike = 16
+	maxTries = 8
 )
 
 // words are strings that came twice, by number. A string is packed as n<<1|1 for
-// word n, or as its length<<1 and its bytes.
+// word n, or as its length<<1 and its bytes. A text, which is the value of an
+// annotation or a URL, is packed as n<<2 and a form.
 type words struct {
 	mu    sync.Mutex
 	list  []string
@@ -31,7 +39,24 @@ type words struct {
 	// near has the words met last at each place of an alert, counted from 1, to be
 	// compared first: an alert is mostly of the same rule as the one before it.
 	near [nearPlaces]uint32
+
+	// bases are texts that others of their rule and place are like, but for what
+	// stands in the middle.
+	bases [1 << baseBits]base
 }
+
+const baseBits = 8
+
+// base is the number of a word, counted from 1, and how many were it before.
+type base struct{ number, tries uint32 }
+
+// Forms of a text.
+const (
+	inline   = iota // n bytes, which follow
+	word            // word n
+	alike           // as word n in so many bytes at its start and at its end, which follow; then a length and the bytes between
+	formBits = 2
+)
 
 // nearPlaces is how many strings of an alert have a place in near: those of 24
 // labels and seven annotations.
@@ -49,13 +74,11 @@ func newWords() *words {
 // full is for who adds to them.
 func (w *words) full() bool { return len(w.list) >= maxWords }
 
-// appendLabels packs labels of which the first string has a place in the alert.
-func (w *words) appendLabels(b []byte, ls alert.Labels, at int) []byte {
+func (w *words) appendLabels(b []byte, ls alert.Labels) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ls)))
 	for i := range ls {
-		b = w.append(b, ls[i].Name, at)
-		b = w.append(b, ls[i].Value, at+1)
-		at += 2
+		b = w.append(b, ls[i].Name, 2*i)
+		b = w.append(b, ls[i].Value, 2*i+1)
 	}
 	return b
 }
@@ -68,6 +91,62 @@ func (w *words) append(b []byte, s string, at int) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(s))<<1)
 	return append(b, s...)
+}
+
+// appendTexts packs the annotations of an alert and its generator URL.
+func (w *words) appendTexts(b []byte, a *alert.Alert) []byte {
+	rule, at := maphash.String(w.seed, a.Name()), 2*len(a.Labels)
+	b = binary.AppendUvarint(b, uint64(len(a.Annotations)))
+	for i := range a.Annotations {
+		b = w.append(b, a.Annotations[i].Name, at)
+		b = w.appendText(b, a.Annotations[i].Value, at+1, rule+uint64(i))
+		at += 2
+	}
+	return w.appendText(b, a.GeneratorURL, at, rule+uint64(len(a.Annotations)))
+}
+
+// appendText is append for a text of a rule at its place there.
+func (w *words) appendText(b []byte, s string, at int, place uint64) []byte {
+	if len(s) >= minWord {
+		if n, ok := w.find(s, at); ok {
+			return binary.AppendUvarint(b, uint64(n)<<formBits|word)
+		}
+	}
+	if len(s) >= minBase {
+		k := &w.bases[place*0x9e3779b97f4a7c15>>(64-baseBits)]
+		if k.number != 0 {
+			if head, tail := common(s, w.list[k.number-1]); head+tail >= minAlike {
+				b = binary.AppendUvarint(b, uint64(k.number-1)<<formBits|alike)
+				b = binary.AppendUvarint(b, uint64(head))
+				b = binary.AppendUvarint(b, uint64(tail))
+				b = binary.AppendUvarint(b, uint64(len(s)-head-tail))
+				return append(b, s[head:len(s)-tail]...)
+			}
+		}
+		if k.tries < maxTries && !w.full() {
+			h := maphash.String(w.seed, s)
+			own := *w.slot(s, uint32(h))
+			if own.number == 0 {
+				own = w.add(s, h, w.slot(s, uint32(h)))
+			}
+			*k = base{own.number, k.tries + 1}
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(s))<<formBits) // inline
+	return append(b, s...)
+}
+
+// common is how many bytes a and b have in common at their start, and at their end
+// behind those.
+func common(a, b string) (head, tail int) {
+	n := min(len(a), len(b))
+	for head < n && a[head] == b[head] {
+		head++
+	}
+	for head+tail < n && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return head, tail
 }
 
 // find returns the number of the string at a place, if it is a word. One that
@@ -108,11 +187,19 @@ func (w *words) learn(s string, h uint64, k *wordSlot) {
 		*at = mark
 		return
 	}
+	w.add(s, h, k)
+}
+
+// add makes a word of s, in the slot where it would be, and returns what is there
+// then.
+func (w *words) add(s string, h uint64, k *wordSlot) wordSlot {
 	w.list = append(w.list, strings.Clone(s))
-	*k = wordSlot{uint32(h), uint32(len(w.list))}
+	own := wordSlot{uint32(h), uint32(len(w.list))}
+	*k = own
 	if 2*len(w.list) > len(w.slots) {
 		w.grow()
 	}
+	return own
 }
 
 func (w *words) grow() {
@@ -169,24 +256,43 @@ func (r *reader) string() (s string) {
 	return s
 }
 
-func (r *reader) labels() alert.Labels {
+// textOf reads what appendText has written.
+func (r *reader) textOf() (s string) {
+	n := r.uint()
+	at := n >> formBits
+	switch n & (1<<formBits - 1) {
+	case word:
+		return r.words.list[at]
+	case alike:
+		like := r.words.list[at]
+		head, tail, between := r.uint(), r.uint(), r.uint()
+		s = like[:head] + r.text[:between] + like[uint64(len(like))-tail:]
+		r.text = r.text[between:]
+		return s
+	}
+	s, r.text = r.text[:at], r.text[at:]
+	return s
+}
+
+// labels reads a set whose values are read by value.
+func (r *reader) labels(value func() string) alert.Labels {
 	n := r.uint()
 	if n == 0 {
 		return nil
 	}
 	ls := make(alert.Labels, 0, n)
 	for range n {
-		ls = append(ls, alert.Label{Name: r.string(), Value: r.string()})
+		ls = append(ls, alert.Label{Name: r.string(), Value: value()})
 	}
 	return ls
 }
 
-func (r *reader) are(ls alert.Labels) bool {
+func (r *reader) are(ls alert.Labels, value func() string) bool {
 	if r.uint() != uint64(len(ls)) {
 		return false
 	}
 	for i := range ls {
-		if r.string() != ls[i].Name || r.string() != ls[i].Value {
+		if r.string() != ls[i].Name || value() != ls[i].Value {
 			return false
 		}
 	}

@@ -125,6 +125,7 @@ type run struct {
 	ready   time.Duration // how long its start took
 	sent    int           // alerts since it was first started
 	first   time.Time     // when the first of them was rendered
+	pace    float64       // alerts a second that make them known; 0 is as fast as they are taken
 }
 
 // began is when all alerts of a run have begun: one that is sent again with
@@ -212,7 +213,7 @@ func (r *run) again(ctx context.Context, n, times int) (*load.Result, error) {
 
 // send sends alerts so many times as fast as they are taken.
 func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, error) {
-	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour,
+	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour, AlertsPerSecond: r.pace,
 		Requests: universe.Render(load.API, from, to, together, r.began())}
 	l.Sequence = load.Rounds(len(l.Requests), times)
 	res, err := l.Do(ctx)

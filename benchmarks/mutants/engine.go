@@ -41,7 +41,7 @@ var ofTheLog = []mutant{
 	{
 		name: "guard-shares-what-overlaps", breaks: "a text that the guard keeps by what differs comes back",
 		edit: edit{"internal/guard/kept/words.go", "for head+tail < n && a[len(a)-1-tail]", "for tail < n && a[len(a)-1-tail]"},
-		pkg:  "internal/guard/kept", tests: "TestUnpacksWhatWasPacked",
+		pkg:  "internal/guard/kept", tests: "TestTextsThatAreAlike",
 	},
 	{
 		name: "verify-believes-a-record", breaks: "verify names each flipped byte",

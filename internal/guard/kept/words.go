@@ -125,11 +125,12 @@ func (w *words) appendText(b []byte, s string, at int, place uint64) []byte {
 		}
 		if k.tries < maxTries && !w.full() {
 			h := maphash.String(w.seed, s)
-			own := *w.slot(s, uint32(h))
-			if own.number == 0 {
-				own = w.add(s, h, w.slot(s, uint32(h)))
+			slot := w.slot(s, uint32(h))
+			number := slot.number
+			if number == 0 {
+				number = w.add(s, h, slot)
 			}
-			*k = base{own.number, k.tries + 1}
+			*k = base{number, k.tries + 1}
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(s))<<formBits) // inline
@@ -190,16 +191,16 @@ func (w *words) learn(s string, h uint64, k *wordSlot) {
 	w.add(s, h, k)
 }
 
-// add makes a word of s, in the slot where it would be, and returns what is there
-// then.
-func (w *words) add(s string, h uint64, k *wordSlot) wordSlot {
+// add makes a word of s, in the slot where it would be, and returns its number,
+// counted from 1.
+func (w *words) add(s string, h uint64, k *wordSlot) uint32 {
 	w.list = append(w.list, strings.Clone(s))
-	own := wordSlot{uint32(h), uint32(len(w.list))}
-	*k = own
+	number := uint32(len(w.list))
+	*k = wordSlot{uint32(h), number}
 	if 2*len(w.list) > len(w.slots) {
 		w.grow()
 	}
-	return own
+	return number
 }
 
 func (w *words) grow() {

@@ -238,7 +238,9 @@ func readWitness(name string, each func(witnessed, *frame.Event)) (r reach, err 
 	var size uint64
 	from := recordReader{in: bufio.NewReaderSize(f, witnessBuffer)}
 	head := make([]byte, witnessHeader)
-	if _, err := io.ReadFull(from.in, head); err != nil || head[0] != 'W' || head[1] != 'W' || binary.LittleEndian.Uint64(head[28:]) != xxhash.Sum64(head[:28]) {
+	if _, err := io.ReadFull(from.in, head); err != nil {
+		damage = fmt.Errorf("%w: header: %w", wire.ErrCorrupt, err)
+	} else if head[0] != 'W' || head[1] != 'W' || binary.LittleEndian.Uint64(head[28:]) != xxhash.Sum64(head[:28]) {
 		damage = fmt.Errorf("%w: header", wire.ErrCorrupt)
 	} else if from.version = head[2]; from.version == 0 || from.version > witnessVersion {
 		return r, fmt.Errorf("witness %s is of version %d: this program reads versions up to %d; use a newer one", name, head[2], witnessVersion)
@@ -301,8 +303,10 @@ func (r *recordReader) next() (rec witnessed, err error) {
 	if length > frame.MaxRawBytes {
 		return rec, fmt.Errorf("%w: a record of %d bytes", wire.ErrCorrupt, length)
 	}
-	if err := r.fill(int(length)); err != nil {
+	if err := r.fill(int(length)); err == io.EOF {
 		return rec, fmt.Errorf("%w: %w", wire.ErrCorrupt, io.ErrUnexpectedEOF)
+	} else if err != nil {
+		return rec, err
 	}
 	h, err := r.frame.Open(r.b)
 	if r.version == 1 {

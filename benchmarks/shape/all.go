@@ -66,11 +66,7 @@ func All() []Shape {
 		shape("resend/alerts=256/inhibit=1000", resend(load.API, 256, 4, Policy{Inhibit: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/routes=1000", resend(load.API, 256, 4, Policy{Routes: thousand}, 0), 20*known, 150*known, 0),
 		shape("resend/alerts=256/silences=10000", resend(load.API, 256, 4, Policy{}, 10*thousand), 20*known, 150*known, 0),
-		flush("flush", Policy{}, 0, false, true),
-		flush("flush/inhibit=1000", Policy{Inhibit: thousand}, 0, true, true),
-		flush("flush/silences=1000", Policy{}, thousand, false, true),
-		flush("flush/silences=10000", Policy{}, 10*thousand, true, false),
-	})
+	}, flushes())
 }
 
 // manyLive are re-sends where more alerts are live than caches hold.
@@ -119,16 +115,16 @@ func pageLatencies() []Shape {
 	}
 }
 
-func flush(name string, p Policy, silences int, budgeted, beside bool) Shape {
-	quick := &Flush{Alerts: 30_000, Policy: p, Silences: silences}
-	s := Shape{Name: name, Full: &Flush{Alerts: 100_000, Policy: p, Silences: silences}}
-	if budgeted {
-		s.Quick = quick
+func flushes() []Shape {
+	const quick, full = 30_000, 100_000
+	flush := func(n int, p Policy, silences int) *Flush { return &Flush{Alerts: n, Policy: p, Silences: silences} }
+	inhibit := Policy{Inhibit: 1000}
+	return []Shape{
+		{"flush", nil, flush(full, Policy{}, 0), flush(quick, Policy{}, 0)},
+		{"flush/inhibit=1000", flush(quick, inhibit, 0), flush(full, inhibit, 0), flush(quick, inhibit, 0)},
+		{"flush/silences=1000", nil, flush(full, Policy{}, 1000), flush(quick, Policy{}, 1000)},
+		{"flush/silences=10000", flush(quick, Policy{}, 10_000), flush(full, Policy{}, 10_000), nil},
 	}
-	if beside {
-		s.Peer = quick
-	}
-	return s
 }
 
 // Prefix begins the name of each line that Print writes.

@@ -125,7 +125,7 @@ type run struct {
 	ready   time.Duration // how long its start took
 	sent    int           // alerts since it was first started
 	first   time.Time     // when the first of them was rendered
-	pace    float64       // alerts a second that make them known; 0 is as fast as they are taken
+	pace    float64       // alerts a second that send sends; 0 is as fast as they are taken
 }
 
 // began is when all alerts of a run have begun: one that is sent again with
@@ -175,6 +175,9 @@ func (r *run) restart(ctx context.Context, orderly bool, between func() error) (
 			return err
 		}
 	}
+	if err := warm(); err != nil { // this start may be what is measured
+		return err
+	}
 	r.server, r.ready, err = r.subject.start(ctx, r.dir, r.policy)
 	return err
 }
@@ -211,7 +214,7 @@ func (r *run) again(ctx context.Context, n, times int) (*load.Result, error) {
 	return res, r.server.Drained(ctx, r.sent)
 }
 
-// send sends alerts so many times as fast as they are taken.
+// send sends alerts so many times, at the pace.
 func (r *run) send(ctx context.Context, from, to, times int) (*load.Result, error) {
 	l := load.Run{Address: r.server.Address, Connections: primers, Validity: 12 * time.Hour, AlertsPerSecond: r.pace,
 		Requests: universe.Render(load.API, from, to, together, r.began())}

@@ -113,9 +113,6 @@ func (s *Subject) start(ctx context.Context, dir string, p *Policy) (_ *target.S
 		c.Taken = `winnow_ledger_deliveries_total`
 		c.Inhibited = `winnow_ledger_dispositions\{disposition="inhibited"\}`
 	}
-	if err := warm(); err != nil { // a start may be what is measured
-		return nil, 0, err
-	}
 	server, err := target.Start(ctx, c)
 	if err != nil {
 		return nil, 0, err
